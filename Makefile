@@ -1,0 +1,70 @@
+# The two commands of the README are `make quickstart` and `make test`.
+PYTHON ?= python3
+CORES ?= all
+# PyTorch from another wheel index, for example its public CPU builds:
+#   make quickstart TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+
+BIN := .venv/bin
+ENV_READY := .venv/.complete
+LOCK := envs/requirements.lock
+
+.PHONY: env quickstart test test-slow lint format types benchmark docs schema lock clean-state clean help
+
+help: ## Show what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
+
+env: $(ENV_READY) ## Build .venv from the lock
+
+$(ENV_READY): $(LOCK) pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "worldmodels needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Name another: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r $(LOCK)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+quickstart: env ## Train an agent inside its own dream of Doom, and score it in the real game
+	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) quickstart
+
+test: env ## Everything that CI checks, except the slow cases
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(MAKE) --no-print-directory lint types
+	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -m "not slow" $(PYTEST)
+
+test-slow: env ## Kills at random moments and other long cases
+	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -m slow $(PYTEST)
+
+lint: env ## Lint and format checks, of Python and of the workflow
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	PATH="$(CURDIR)/$(BIN):$$PATH" snakefmt --check Snakefile workflow/rules
+	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --lint
+
+types: env ## Static types
+	$(BIN)/mypy
+
+format: env ## Format everything
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+	PATH="$(CURDIR)/$(BIN):$$PATH" snakefmt Snakefile workflow/rules
+
+benchmark: env ## Measure every figure of docs/performance.md on this machine
+	$(BIN)/python -m worldmodels benchmark
+
+schema: env ## Write the JSON schema and the table of options from the typed configuration
+	$(BIN)/python -m worldmodels describe_config
+
+docs: schema ## Write the generated pages and build the site in site/
+	$(BIN)/mkdocs build --quiet --strict
+
+lock: ## Resolve pyproject.toml again and write the lock
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet --upgrade pip
+	.venv-lock/bin/python -m pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable . --group dev
+	.venv-lock/bin/python envs/lock.py
+	rm -rf .venv-lock
+
+clean-state: ## Forget unfinished work (checkpoints); finished results stay
+	rm -rf results/*/.state results/data/*/.state results/.lock
+
+clean: clean-state ## Also remove computed results and the environment
+	rm -rf results/data results/*/ .snakemake .venv site

@@ -1,0 +1,61 @@
+# Published world models, one command per table: snakemake --cores 64 results/doom/table.csv
+# Every job parses this file again, so nothing here imports torch.
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+from worldmodels.config import blocks, dag
+from worldmodels.config.load import experiment_options, load_config
+from worldmodels.errors import UserError
+
+min_version("9.27")
+
+
+configfile: "config.yaml"
+
+
+wildcard_constraints:
+    experiment=r"[a-z0-9][a-z0-9.-]*",
+    dataset=r"[a-z0-9][a-z0-9.-]*",
+    variant=r"[a-z0-9][a-z0-9.-]*",
+    seed=r"[1-9]\d*",
+    shard=r"\d{3,}",
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/world_model.smk"
+include: "workflow/rules/controller.smk"
+include: "workflow/rules/report.smk"
+
+
+rule quickstart:
+    """The default: the Doom laptop table, figures and films."""
+    default_target: True
+    input:
+        experiment_products("doom-laptop"),
+
+
+rule laptop:
+    """Every experiment that two cores can finish."""
+    input:
+        collect(
+            "{product}",
+            product=[
+                path
+                for name in ("doom-laptop", "doom-laptop-seeds", "doom-laptop-temperatures")
+                for path in experiment_products(name)
+            ],
+        ),
+
+
+rule smoke:
+    """The same DAG in a minute; its numbers mean nothing."""
+    input:
+        experiment_products("doom-smoke"),
+
+
+rule paper:
+    """Every experiment at the paper's scale."""
+    input:
+        experiment_products("doom"),

@@ -1,0 +1,41 @@
+"""The command line: `python -m worldmodels STAGE ...`, one command per stage, each with --help."""
+
+import importlib
+import pkgutil
+import sys
+
+from worldmodels.errors import UserError
+
+
+def commands() -> dict[str, str]:
+    """Names of all commands and the modules that run them."""
+    import worldmodels.stages
+
+    names = [module.name for module in pkgutil.iter_modules(worldmodels.stages.__path__)]
+    found = {name: f"worldmodels.stages.{name}" for name in names if name != "stage"}
+    tools = {"benchmark": "worldmodels.benchmarks.run", "describe_config": "worldmodels.config.describe"}
+    return found | tools
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    words = sys.argv[1:] if arguments is None else arguments
+    known = commands()
+    if not words or words[0] in {"-h", "--help"}:
+        print("usage: python -m worldmodels COMMAND [--help | options]\n\ncommands:")
+        print("\n".join(f"  {name}" for name in known))
+        return 0 if words else 2
+    if words[0] not in known:
+        from worldmodels.config.load import nearest
+
+        print(f"There is no command '{words[0]}'.{nearest(words[0], known)} Try --help.", file=sys.stderr)
+        return 2
+    try:
+        return int(importlib.import_module(known[words[0]]).main(words[1:]) or 0)
+    except UserError as error:
+        print(f"{words[0]}: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

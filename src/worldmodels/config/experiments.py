@@ -1,0 +1,91 @@
+"""Experiments: what an entry of config.yaml may say, and the whole file."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from worldmodels.config.datasets import DatasetOptions
+from worldmodels.config.options import Options
+from worldmodels.config.training import EvaluationOptions, EvolutionOptions, MDNRNNTraining, VAETraining
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+"""Names become folders and wildcards: lower case, digits, points and hyphens."""
+
+
+class Variant(Options):
+    """One row of the table: a policy, and where it learned."""
+
+    policy: Literal["evolved", "random"] = Field("evolved", description="An evolved controller, or the random policy")
+    temperature: float = Field(1.0, gt=0, le=5, description="Uncertainty of the dream that it is evolved in (tau)")
+    selection: Literal["mean", "best", "validation"] = Field(
+        "mean",
+        description="Which controller is kept: the mean of CMA's distribution, its best dream score, or the "
+        "distribution mean with the best score on real validation episodes (uses the real game: reported as such)",
+    )
+
+
+class ExperimentOptions(Options):
+    """One experiment: data, models, evolution, evaluation, and the rows of its table."""
+
+    extends: Name | None = Field(None, description="Experiment whose entries are taken where this one is silent")
+    models_from: Name | None = Field(None, description="Experiment whose trained models (V and M) are used")
+    title: str = Field("", description="Heading of its table")
+    scale: Literal["paper", "laptop", "smoke"] = Field(
+        "paper", description="Only 'paper' earns verdicts; 'smoke' only shows that the machinery runs"
+    )
+    published: Literal["world-models-doom"] | None = Field(
+        None, description="Published table whose rows stand beside ours"
+    )
+    dataset: Name = Field("doom-random", description="Entry of `datasets`")
+    training_seeds: list[Annotated[int, Field(ge=1, le=1_000_000)]] = Field(
+        [1], min_length=1, description="Independent repetitions of everything after collection"
+    )
+    vae: VAETraining = VAETraining()
+    mdn_rnn: MDNRNNTraining = MDNRNNTraining()
+    evolution: EvolutionOptions = EvolutionOptions()
+    evaluation: EvaluationOptions = EvaluationOptions()
+    variants: dict[Name, Variant] = Field(min_length=1, description="Rows of the table, by name")
+
+    @model_validator(mode="after")
+    def sizes_agree(self) -> Self:
+        """V and M must speak of the same latent vector, and no training seed may come twice."""
+        if self.vae.model.latent_size != self.mdn_rnn.model.latent_size:
+            raise ValueError(
+                f"vae.model.latent_size is {self.vae.model.latent_size} but mdn_rnn.model.latent_size is "
+                f"{self.mdn_rnn.model.latent_size}; they must be equal"
+            )
+        if len(set(self.training_seeds)) != len(self.training_seeds):
+            raise ValueError(f"training_seeds {self.training_seeds} names a seed twice")
+        return self
+
+
+class Config(Options):
+    """config.yaml: data sets and experiments, each by name."""
+
+    datasets: dict[Name, DatasetOptions] = Field(description="Data sets, shared by experiments")
+    experiments: dict[Name, ExperimentOptions] = Field(description="Experiments; the name is the folder in results/")
+
+    @model_validator(mode="after")
+    def names_exist(self) -> Self:
+        """Every data set and every source of models that an experiment names must exist."""
+        for name, experiment in self.experiments.items():
+            if experiment.dataset not in self.datasets:
+                raise ValueError(
+                    f"experiments.{name}.dataset is '{experiment.dataset}', but the data sets are "
+                    f"{', '.join(sorted(self.datasets))}"
+                )
+            if experiment.models_from is not None:
+                self._check_models_from(name, experiment.models_from)
+        return self
+
+    def _check_models_from(self, name: str, source: str) -> None:
+        if source not in self.experiments or source == name:
+            raise ValueError(
+                f"experiments.{name}.models_from is '{source}', but it must be another of the experiments "
+                f"{', '.join(sorted(set(self.experiments) - {name}))}"
+            )
+        if self.experiments[source].models_from is not None:
+            raise ValueError(
+                f"experiments.{name}.models_from is '{source}', which has no models of its own; name "
+                f"'{self.experiments[source].models_from}' instead"
+            )

@@ -1,0 +1,112 @@
+"""From config.yaml to typed, complete options: inheritance first, then types, then one sentence about what is wrong."""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from worldmodels.config.experiments import Config, ExperimentOptions
+from worldmodels.errors import UserError
+
+
+def load_config(source: Path | Mapping[str, Any]) -> Config:
+    """Read and check a configuration: a YAML file, or the mapping that Snakemake made of one.
+
+    Raises UserError naming the key's full path, the value, and what is allowed.
+    """
+    name, raw = (str(source), _read_yaml(source)) if isinstance(source, Path) else ("config", source)
+    if not isinstance(raw, Mapping):
+        raise UserError(f"{name} must hold the sections 'datasets' and 'experiments', not {type(raw).__name__}.")
+    resolved = dict(raw)
+    if isinstance(raw.get("experiments"), Mapping):
+        resolved["experiments"] = resolve_inheritance(raw["experiments"])
+    try:
+        return Config.model_validate(resolved)
+    except ValidationError as error:
+        raise UserError(f"{name}: {describe_problem(error, resolved)}") from None
+
+
+def _read_yaml(path: Path) -> Any:
+    if not path.is_file():
+        raise UserError(f"{path} does not exist. Run in the repository's folder, or name a file with --configfile.")
+    try:
+        return yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def resolve_inheritance(experiments: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete each experiment with its parents' entries (`extends`); mappings merge, anything else replaces.
+
+    `variants` replaces the parent's: a table's rows are named where the table is.
+    """
+    return {name: _with_parents(name, experiments, ()) for name in experiments}
+
+
+def _with_parents(name: str, experiments: Mapping[str, Any], children: tuple[str, ...]) -> Any:
+    own = experiments[name]
+    if not isinstance(own, Mapping) or own.get("extends") is None:
+        return own
+    parent = own["extends"]
+    if parent in (*children, name):
+        raise UserError(f"config: experiments.{name}.extends goes in a circle: {' -> '.join((*children, name, parent))}.")
+    if parent not in experiments:
+        hint = nearest(str(parent), experiments)
+        raise UserError(f"config: experiments.{name}.extends is '{parent}', which is not an experiment.{hint}")
+    inherited = _with_parents(parent, experiments, (*children, name))
+    # The parent's title would lie about the child.
+    return _merge({key: value for key, value in inherited.items() if key not in {"title"}}, own)
+
+
+def _merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in override.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge(merged[key], value) if both and key != "variants" else value
+    return merged
+
+
+def describe_problem(error: ValidationError, raw: Mapping[str, Any]) -> str:
+    """One sentence about the first problem that pydantic found, and how many more there are."""
+    problems = error.errors()
+    first = problems[0]
+    where = ".".join(str(part) for part in first["loc"])
+    more = f" ({len(problems) - 1} more problems follow once this is mended.)" if len(problems) > 1 else ""
+    if first["type"] == "extra_forbidden":
+        allowed = _allowed_keys(first["loc"][:-1])
+        return f"unknown key {where}.{nearest(str(first['loc'][-1]), allowed)} Allowed there: {', '.join(allowed)}.{more}"
+    if first["type"] == "missing":
+        return f"{where} is missing and has no default.{more}"
+    message = first["msg"].removeprefix("Value error, ")
+    if not where or first["type"] == "value_error":
+        return f"{where + ': ' if where else ''}{message}.{more}"
+    return f"{where} is {first['input']!r}, but: {message}.{more}"
+
+
+def _allowed_keys(location: tuple[int | str, ...]) -> list[str]:
+    """The keys of the option group at `location`, found by walking the types."""
+    model: Any = Config
+    for part in location:
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            model = model.model_fields[str(part)].annotation
+        else:  # dict[name, group]: the name is free, the group is its second type argument
+            model = model.__args__[1]
+    return sorted(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+
+
+def nearest(word: str, known: Any) -> str:
+    """A hint: ' Did you mean X?' or nothing."""
+    close = difflib.get_close_matches(word, [str(item) for item in known], n=1, cutoff=0.5)
+    return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def experiment_options(config: Config, name: str) -> ExperimentOptions:
+    """Return an experiment by name. Raises UserError with the nearest name when there is none."""
+    if name not in config.experiments:
+        known = ", ".join(sorted(config.experiments))
+        hint = nearest(name, config.experiments)
+        raise UserError(f"there is no experiment '{name}'.{hint} config.yaml defines: {known}.")
+    return config.experiments[name]

@@ -1,0 +1,69 @@
+"""How each part of an experiment is trained, evolved and scored."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from worldmodels.config.models import ControllerOptions, MDNRNNOptions, VAEOptions
+from worldmodels.config.options import Options
+
+Precision = Literal["auto", "fp32", "bf16"]
+PRECISION = "Matrix products in bf16 or fp32; auto takes bf16 where the hardware multiplies in it"
+
+
+class VAETraining(Options):
+    """Training of V (paper, appendix A.1)."""
+
+    model: VAEOptions = VAEOptions()
+    epochs: float = Field(1, gt=0, description="Passes over the frames: 1 in the paper, 10 in the released code")
+    batch_size: int = Field(100, ge=1, description="Frames in a batch")
+    learning_rate: float = Field(1e-4, gt=0, description="Adam's step size")
+    free_bits: float = Field(
+        0.5, ge=0, description="Floor of the KL term, in nats per latent dimension (on the sum over dimensions)"
+    )
+    precision: Precision = Field("auto", description=PRECISION)
+
+
+class MDNRNNTraining(Options):
+    """Training of M (paper, appendix A.2; streams and weights as in the released code)."""
+
+    model: MDNRNNOptions = MDNRNNOptions()
+    epochs: float = Field(20, gt=0, description="Passes over the latents: 20 in the paper, 400 in the released code")
+    streams: int = Field(100, ge=1, description="Parallel streams of concatenated episodes (the batch size)")
+    chunk: int = Field(500, ge=2, description="Steps between two updates; the LSTM's state is carried over")
+    learning_rate: float = Field(1e-3, gt=0, description="Adam's first step size")
+    learning_rate_decay: float = Field(0.99999, gt=0, le=1, description="Its factor per update, towards 1e-5")
+    final_learning_rate_fraction: float = Field(
+        1.0, gt=0, le=1, description="Cosine decay to this fraction over training, on top; 1 turns it off"
+    )
+    gradient_clip: float = Field(1.0, gt=0, description="Gradients are cut to this absolute value, one by one")
+    done_weight: float = Field(10.0, gt=0, description="Weight of fatal steps in the loss of the death head")
+    held_out: float = Field(0.05, gt=0, lt=1, description="Share of episodes kept to measure the death head")
+    precision: Precision = Field("auto", description=PRECISION)
+
+
+class EvolutionOptions(Options):
+    """CMA-ES of C in the dream (paper, appendix A.4)."""
+
+    controller: ControllerOptions = ControllerOptions()
+    population: int = Field(64, ge=4, description="Controllers in a generation")
+    rollouts: int = Field(16, ge=1, description="Dreams that score one controller")
+    generations: int = Field(200, ge=1, description="Generations of CMA-ES")
+    sigma0: float = Field(0.1, gt=0, description="First standard deviation of the search")
+    diagonal: bool = Field(False, description="Adapt a diagonal covariance only (sep-CMA), faster in few generations")
+    max_steps: int = Field(2100, ge=1, description="Steps after which a dream is cut off")
+    start_frames: int = Field(1000, ge=1, description="Recorded first frames that dreams start from")
+    evaluate_every: int = Field(25, ge=1, description="Generations between scores of the distribution's mean")
+    evaluation_dreams: int = Field(1024, ge=1, description="Dreams behind such a score, and behind the virtual score")
+    precision: Precision = Field("auto", description=PRECISION)
+    validation_every: int = Field(5, ge=1, description="With selection 'validation': generations between candidates")
+    validation_episodes: int = Field(32, ge=1, description="With selection 'validation': real episodes a candidate")
+
+
+class EvaluationOptions(Options):
+    """Scoring in the real environment."""
+
+    episodes: int = Field(1000, ge=1, description="Report episodes per training seed")
+    games: int = Field(64, ge=1, description="Games that are played at once, as one batch")
+    latent: Literal["sample", "mean"] = Field("sample", description="What the controller sees of the VAE's posterior")
+    precision: Precision = Field("auto", description=PRECISION)

@@ -1,0 +1,171 @@
+"""CMA-ES over batched rollouts, resumable at any generation (paper, appendix A.4; pycma does the search).
+
+Fitness is the mean return of a controller's rollouts, maximised: pycma minimises, so it is told the negative.
+"""
+
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import cma
+import numpy as np
+import torch
+
+from worldmodels.config.training import EvolutionOptions
+from worldmodels.errors import UserError
+from worldmodels.runtime.progress import Progress
+from worldmodels.runtime.state import StateFolder
+from worldmodels.seeds import generator, integer_seed
+
+ScorePopulation = Callable[[np.ndarray, int], np.ndarray]
+"""(weights (P, D), generation) -> returns (P, R)."""
+ScoreController = Callable[[np.ndarray, int], np.ndarray]
+"""(weights (D,), generation) -> returns (n,)."""
+
+HISTORY_COLUMNS = (
+    *("generation", "best", "mean", "worst", "sigma", "evaluation", "evaluation_sd"),
+    *("validation", "dream_steps"),
+)
+
+
+class NormalStream:
+    """Standard normal numbers for pycma, pickled with it, so that a resumed search draws what it would have drawn."""
+
+    def __init__(self, *words: str | int) -> None:
+        self.generator = generator(*words)
+
+    def __call__(self, *shape: int) -> np.ndarray:
+        """Draw an array of `shape`."""
+        return self.generator.standard_normal(shape)
+
+
+@dataclass
+class Candidate:
+    """A controller and the score that it was chosen by."""
+
+    weights: np.ndarray              # (D,)
+    score: float
+    generation: int
+
+
+@dataclass
+class Evolution:
+    """A search in progress: pycma's state, the history so far, and the candidates of each kind of selection."""
+
+    search: cma.CMAEvolutionStrategy
+    generation: int = 0
+    history: list[dict[str, float | None]] = field(default_factory=list)
+    best: Candidate | None = None
+    validated: Candidate | None = None
+    dream_steps: int = 0
+
+    def mean(self) -> np.ndarray:
+        """The mean of CMA's distribution, (D,)."""
+        return np.asarray(self.search.mean, dtype=np.float64)
+
+    def selected(self, selection: str) -> Candidate:
+        """The controller that `selection` keeps: mean, best or validation."""
+        if selection == "mean":
+            return Candidate(self.mean(), float(self.history[-1]["mean"] or 0), self.generation)
+        chosen = self.best if selection == "best" else self.validated
+        assert chosen is not None, "generations >= 1, and the last one is always validated"
+        return chosen
+
+
+def start(size: int, options: EvolutionOptions, seed_words: tuple[str | int, ...]) -> Evolution:
+    """Begin a search for `size` weights at zero."""
+    settings = {
+        "popsize": options.population,
+        "seed": integer_seed(*seed_words, "cma") % (2**32 - 2) + 1,  # 0 would mean the clock
+        "randn": NormalStream(*seed_words, "cma"),
+        "CMA_diagonal": options.diagonal,
+        "verbose": -9,
+    }
+    return Evolution(cma.CMAEvolutionStrategy(np.zeros(size), options.sigma0, settings))
+
+
+def evolve(
+    size: int,
+    score: ScorePopulation,
+    evaluate: ScoreController,
+    validate: ScoreController | None,
+    options: EvolutionOptions,
+    seed_words: tuple[str | int, ...],
+    state: StateFolder,
+) -> Evolution:
+    """Run `options.generations` generations, going on from the newest checkpoint in `state`.
+
+    score: returns of a population in the dream. evaluate: returns of one controller, every `evaluate_every`
+    generations and at the end. validate: returns of one controller on real validation episodes, or None.
+    """
+    evolution = _restore(state) or start(size, options, seed_words)
+    with Progress("evolve", options.generations, "generations", state, evolution.generation) as progress:
+        while evolution.generation < options.generations:
+            row = _generation(evolution, score, evaluate, validate, options)
+            progress.advance(1, mean=row["mean"], best=row["best"])
+            if state.due and evolution.generation < options.generations:
+                _checkpoint(evolution, state)
+                state.leave_if_stopped()
+    return evolution
+
+
+def _generation(
+    evolution: Evolution,
+    score: ScorePopulation,
+    evaluate: ScoreController,
+    validate: ScoreController | None,
+    options: EvolutionOptions,
+) -> dict[str, float | None]:
+    number = evolution.generation
+    population = np.asarray(evolution.search.ask())                      # (P, D)
+    returns = score(population, number)                                  # (P, R)
+    fitness = returns.mean(axis=1)                                       # (P,)
+    if not np.isfinite(fitness).all():
+        raise UserError(
+            f"a dream of generation {number} returned a value that is not finite. M has diverged: train it again with "
+            "a lower mdn_rnn.learning_rate."
+        )
+    evolution.search.tell(list(population), list(-fitness))
+    evolution.dream_steps += int(returns.sum())
+    champion = int(fitness.argmax())
+    if evolution.best is None or fitness[champion] > evolution.best.score:
+        evolution.best = Candidate(population[champion], float(fitness[champion]), number)
+    evolution.generation += 1
+    row: dict[str, float | None] = dict.fromkeys(HISTORY_COLUMNS)
+    row |= {"generation": evolution.generation, "sigma": float(evolution.search.sigma)}
+    row |= {"best": float(fitness.max()), "mean": float(fitness.mean()), "worst": float(fitness.min())}
+    _score_mean(evolution, row, evaluate, validate, options)
+    row["dream_steps"] = evolution.dream_steps
+    evolution.history.append(row)
+    return row
+
+
+def _score_mean(
+    evolution: Evolution,
+    row: dict[str, float | None],
+    evaluate: ScoreController,
+    validate: ScoreController | None,
+    options: EvolutionOptions,
+) -> None:
+    """Score the distribution's mean in the dream and, where selection wants it, in the real game."""
+    last = evolution.generation == options.generations
+    if last or evolution.generation % options.evaluate_every == 0:
+        returns = evaluate(evolution.mean(), evolution.generation)
+        evolution.dream_steps += int(returns.sum())
+        row["evaluation"], row["evaluation_sd"] = float(returns.mean()), float(returns.std(ddof=1))
+    if validate is not None and (last or evolution.generation % options.validation_every == 0):
+        real = float(validate(evolution.mean(), evolution.generation).mean())
+        row["validation"] = real
+        if evolution.validated is None or real > evolution.validated.score:
+            evolution.validated = Candidate(evolution.mean(), real, evolution.generation)
+
+
+def _checkpoint(evolution: Evolution, state: StateFolder) -> None:
+    """Save the whole search. pycma's state is a pickle, which is why it never leaves `.state/`."""
+    content = np.frombuffer(pickle.dumps(evolution), dtype=np.uint8)
+    state.save({"evolution": torch.from_numpy(content.copy())}, {"generation": evolution.generation})
+
+
+def _restore(state: StateFolder) -> Evolution | None:
+    found = state.load()
+    return pickle.loads(found[0]["evolution"].numpy().tobytes()) if found is not None else None

@@ -1,0 +1,181 @@
+"""Where a result came from: code fingerprints, and the record that lies beside each product.
+
+A code fingerprint is a hash of the syntax trees (no comments, docstrings, layout) of a module and of every project
+module that it imports, transitively. What cannot change a result stays out of it: `config/` (its values arrive in the
+stage's block), `runtime/` (locks, progress, files), and empty `__init__` files.
+"""
+
+import ast
+import hashlib
+import json
+import platform
+import resource
+import socket
+import subprocess
+import time
+from collections.abc import Iterable
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from worldmodels.runtime.files import file_checksum, write_json
+
+PACKAGE = "worldmodels"
+PACKAGE_FOLDER = Path(__file__).parent
+WITHOUT_INFLUENCE = ("config", "runtime", "benchmarks", "errors.py", "provenance.py")
+"""Parts of the package that no result depends on, or whose values reach a stage in its config block."""
+RECORDED_LIBRARIES = ("torch", "numpy", "cma", "h5py", "hdf5plugin", "vizdoom", "gymnasium", "safetensors", "snakemake")
+
+
+def code_fingerprint(modules: Iterable[str], folder: Path = PACKAGE_FOLDER) -> str:
+    """Return 16 hexadecimal digits that change when the meaning of `modules` or of what they import changes.
+
+    modules: dotted names below the package, such as `stages.train_vae`; a stage's own and those that its experiment
+    names (its task). folder: the package's folder, another one in tests.
+    """
+    closure = import_closure(modules, folder)
+    digest = hashlib.sha256()
+    for path in sorted(closure):
+        digest.update(str(path.relative_to(folder)).encode())
+        digest.update(_syntax_hash(path))
+    return digest.hexdigest()[:16]
+
+
+def import_closure(modules: Iterable[str], folder: Path = PACKAGE_FOLDER) -> set[Path]:
+    """Return the files of `modules` and of everything in the package that they import, transitively."""
+    waiting = [path for module in modules for path in _module_files(f"{PACKAGE}.{module}", folder)]
+    found: set[Path] = set()
+    while waiting:
+        path = waiting.pop()
+        if path in found or path.relative_to(folder).parts[0] in WITHOUT_INFLUENCE:
+            continue
+        found.add(path)
+        waiting += [file for name in _imported_names(path) for file in _module_files(name, folder)]
+    return {path for path in found if not (path.name == "__init__.py" and not path.read_text().strip())}
+
+
+def _module_files(name: str, folder: Path) -> list[Path]:
+    """Files that importing `name` runs: the packages on the way and the module itself; a trailing attribute is cut."""
+    parts = name.split(".")[1:]
+    files = []
+    for depth in range(1, len(parts) + 1):
+        place = folder.joinpath(*parts[:depth])
+        files += [path for path in (place / "__init__.py", place.with_suffix(".py")) if path.is_file()]
+    return files
+
+
+@cache
+def _tree(path: Path, _modified: int) -> ast.Module:
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            _drop_docstring(node)
+    return tree
+
+
+def _drop_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+    """Remove every bare string: docstrings, and the strings that describe constants and attributes."""
+    node.body = [line for line in node.body if not _is_bare_string(line)] or [ast.Pass()]
+
+
+def _is_bare_string(line: ast.stmt) -> bool:
+    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
+
+
+def _syntax_hash(path: Path) -> bytes:
+    return _cached_hash(path, path.stat().st_mtime_ns)
+
+
+@cache
+def _cached_hash(path: Path, modified: int) -> bytes:
+    return hashlib.sha256(ast.dump(_tree(path, modified)).encode()).digest()
+
+
+def _imported_names(path: Path) -> list[str]:
+    return list(_cached_imports(path, path.stat().st_mtime_ns))
+
+
+@cache
+def _cached_imports(path: Path, modified: int) -> tuple[str, ...]:
+    names: list[str] = []
+    for node in ast.walk(_tree(path, modified)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return tuple(name for name in names if name.split(".")[0] == PACKAGE)
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that results depend on."""
+    versions = {"python": platform.python_version()}
+    for name in RECORDED_LIBRARIES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def hardware() -> dict[str, Any]:
+    """Processor, cores and GPU of this machine."""
+    from worldmodels.runtime.device import available_cores
+
+    facts: dict[str, Any] = {"machine": platform.machine(), "processor": _processor_name(), "cores": available_cores()}
+    import torch
+
+    if torch.cuda.is_available():
+        facts["gpu"] = torch.cuda.get_device_name()
+    return facts
+
+
+def _processor_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+@cache
+def git_commit() -> str | None:
+    """The commit of the checkout that this package lies in, with '-modified' when files differ; None outside git."""
+    base = ["git", "-C", str(PACKAGE_FOLDER)]
+    try:
+        commit = subprocess.run([*base, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        status = [*base, "status", "--porcelain", "--untracked-files=no"]
+        changed = subprocess.run(status, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return f"{commit}-modified" if changed else commit
+
+
+def record_provenance(product: Path, facts: dict[str, Any], began: float) -> None:
+    """Write `PRODUCT.provenance.json`. `facts`: stage, block, fingerprint, inputs; `began`: time.time() at the start."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    record = {
+        **facts,
+        "sha256": file_checksum(product),
+        "git_commit": git_commit(),
+        "libraries": library_versions(),
+        "hardware": hardware(),
+        "host": socket.gethostname(),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "wall_clock_seconds": round(time.time() - began, 1),
+        "peak_memory_mb": round(peak / 1024),
+    }
+    write_json(provenance_path(product), record)
+
+
+def provenance_path(product: Path) -> Path:
+    """Where the record of `product` lies."""
+    return product.with_name(f"{product.name}.provenance.json")
+
+
+def read_provenance(product: Path) -> dict[str, Any] | None:
+    """The record beside `product`, or None when there is none or it cannot be read."""
+    try:
+        return json.loads(provenance_path(product).read_text())
+    except (OSError, json.JSONDecodeError):
+        return None

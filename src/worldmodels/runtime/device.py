@@ -1,0 +1,58 @@
+"""Which device and which arithmetic. CUDA is used when there is one; only an explicit request for it can fail."""
+
+import os
+from pathlib import Path
+
+import torch
+
+from worldmodels.errors import UserError
+
+
+def resolve_device(requested: str) -> torch.device:
+    """Return the device for `requested`: auto, cpu or cuda. Raises UserError for cuda where there is none."""
+    if requested == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if requested == "cuda" and not torch.cuda.is_available():
+        raise UserError(
+            "--device cuda was asked for, but PyTorch sees no CUDA device (torch.cuda.is_available() is False). "
+            "Check nvidia-smi, CUDA_VISIBLE_DEVICES and that this is a CUDA build of torch, or use --device auto."
+        )
+    return torch.device(requested)
+
+
+def matmul_dtype(requested: str, device: torch.device) -> torch.dtype:
+    """Return the type of matrix products for `requested`: auto, fp32 or bf16.
+
+    auto takes bf16 only where the hardware multiplies in it: emulated bf16 is slower than fp32.
+    """
+    if requested == "auto":
+        return torch.bfloat16 if has_fast_bf16(device) else torch.float32
+    return {"fp32": torch.float32, "bf16": torch.bfloat16}[requested]
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether `device` has bf16 matrix instructions."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return bool(cpu_flags() & {"avx512_bf16", "amx_bf16"})
+
+
+def cpu_flags() -> set[str]:
+    """The processor's instruction sets, as Linux names them; empty elsewhere."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return set()
+    lines = [line for line in text.splitlines() if line.startswith(("flags", "Features"))]
+    return set(lines[0].split(":", 1)[1].split()) if lines else set()
+
+
+def set_threads(threads: int) -> None:
+    """Use `threads` cores in torch. Denormals are flushed: they cost a hundredfold and mean nothing here."""
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+
+
+def available_cores() -> int:
+    """Cores that this process may use, which in a container or a SLURM job is fewer than the machine has."""
+    return len(os.sched_getaffinity(0))

@@ -1,0 +1,103 @@
+"""Files that are either whole or absent: written beside their place, flushed to disk, then renamed."""
+
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from worldmodels.errors import UserError
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path in the folder of `path`; rename it to `path` when the block ends without an error.
+
+    Raises UserError when the disk is full or the folder cannot be written.
+    """
+    with readable_disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        os.close(descriptor)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.chmod(0o644)
+            flush_to_disk(temporary)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def readable_disk_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals to write `path` into one clear sentence."""
+    try:
+        yield
+    except OSError as error:
+        reason = disk_problem(error)
+        if reason is None:
+            raise
+        raise UserError(f"{path} could not be written: {reason}") from error
+
+
+def disk_problem(error: OSError) -> str | None:
+    """Say why a write failed, or return None for an error that is not about the disk. h5py hides errno in its text."""
+    text = str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text or "errno = 28" in text:
+        return (
+            "the disk is full. Free some space and run the same command: what was finished is kept, and "
+            "unfinished work goes on from its last checkpoint."
+        )
+    if error.errno == errno.EROFS or "Read-only file system" in text:
+        return "its folder is on a read-only file system. Choose a folder that you may write to (--directory)."
+    if error.errno == errno.EACCES or "Permission denied" in text:
+        return "you may not write there. Change the folder's permissions or choose another (--directory)."
+    return None
+
+
+def flush_to_disk(path: Path) -> None:
+    """Wait until the bytes of `path` are on the disk, so that a power cut after the rename loses nothing."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` atomically as indented JSON with sorted keys."""
+    write_text(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file. Raises UserError when it is missing or not JSON."""
+    require_file(path)
+    try:
+        return json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{path} is not valid JSON ({error}). Delete it and run the same command: it is made again."
+        ) from error
+
+
+def require_file(path: Path) -> None:
+    """Raise UserError unless `path` is an existing file."""
+    if not path.is_file():
+        raise UserError(
+            f"{path} does not exist. Ask snakemake for the target again: it makes what is missing, and only that."
+        )
+
+
+def file_checksum(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal text."""
+    require_file(path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,149 @@
+"""Checkpoints of unfinished work: one folder per declared output, named by what the work depends on.
+
+The folder's key is a hash of the config block, the code fingerprint and the input checksums, so a checkpoint never
+goes on over changed code or data. Its owner holds a lock that the kernel releases with the process. Folders are not
+Snakemake outputs: Snakemake deletes those when a job fails.
+"""
+
+import fcntl
+import json
+import logging
+import os
+import shutil
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from worldmodels.errors import UserError
+from worldmodels.runtime.files import atomic_path, readable_disk_errors, write_json
+from worldmodels.runtime.stop import Interrupted, StopRequest
+
+log = logging.getLogger(__name__)
+
+LOCK_PATIENCE_SECONDS = 60
+"""How long to wait for a predecessor that was orphaned and is saving its last checkpoint."""
+LONGEST_INTERVAL_SECONDS = 45.0
+SHORTEST_INTERVAL_SECONDS = 2.0
+COST_SHARE = 0.015
+"""Checkpoints may take this share of a stage's time; the interval follows from the cost of the last one."""
+
+
+def state_root(output: Path) -> Path:
+    """Folder of unfinished work for `output`: `.state` in its experiment's or data set's folder."""
+    parts = output.parts
+    if "results" in parts:
+        depth = parts.index("results") + 2
+        depth += parts[depth - 1 : depth] == ("data",)
+        if len(parts) > depth:
+            return Path(*parts[:depth]) / ".state"
+    return output.parent / ".state"
+
+
+class StateFolder:
+    """The checkpoints of one output. Use as a context manager: entering takes the lock."""
+
+    def __init__(self, output: Path, key: str, stop: StopRequest) -> None:
+        root = state_root(output)
+        label = "__".join(output.relative_to(root.parent).parts)
+        self.path = root / f"{label}-{key[:16]}"
+        self.stop = stop
+        self._lock: TextIO | None = None
+        self._last_save = time.monotonic()
+        self._save_cost = 0.0
+
+    def __enter__(self) -> "StateFolder":
+        with readable_disk_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.path / "lock").open("a+")
+        self._take_lock()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _take_lock(self) -> None:
+        assert self._lock is not None
+        deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
+        while True:
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise UserError(self._held_by_another()) from None
+                time.sleep(0.2)
+        self._lock.truncate(0)
+        self._lock.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}))
+        self._lock.flush()
+
+    def _held_by_another(self) -> str:
+        try:
+            owner = json.loads((self.path / "lock").read_text())
+        except (OSError, json.JSONDecodeError):
+            owner = {}
+        return (
+            f"{self.path} is in use by process {owner.get('pid', '?')} on {owner.get('host', '?')}, which is computing "
+            "the same output. Wait for it to finish, or stop it and run the same command: its checkpoints are used."
+        )
+
+    def save(self, tensors: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
+        """Write a checkpoint atomically, keeping the one before it in case this one is damaged later."""
+        from safetensors.torch import save_file
+
+        begin = time.monotonic()
+        current = self.path / "checkpoint.safetensors"
+        contiguous = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
+        with atomic_path(current) as temporary:
+            save_file(contiguous, temporary, metadata={"meta": json.dumps(meta)})
+            if current.exists():
+                current.replace(self.path / "previous.safetensors")
+        self._last_save = time.monotonic()
+        self._save_cost = self._last_save - begin
+
+    def load(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """Return (tensors, meta) of the newest whole checkpoint, or None when there is none."""
+        for name in ("checkpoint", "previous"):
+            path = self.path / f"{name}.safetensors"
+            if path.exists():
+                try:
+                    return _read_checkpoint(path)
+                except Exception as error:  # a truncated file raises whatever its damage looks like
+                    log.warning("%s is damaged (%s); trying the one before it", path, error)
+        return None
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for a checkpoint: at most 45 s of work are at risk, at most 1.5 % of the time is spent."""
+        interval = min(max(SHORTEST_INTERVAL_SECONDS, self._save_cost / COST_SHARE), LONGEST_INTERVAL_SECONDS)
+        return self.stop.requested or time.monotonic() - self._last_save > interval
+
+    def leave_if_stopped(self) -> None:
+        """Raise Interrupted when a stop was requested. Call it right after a checkpoint."""
+        if self.stop.requested:
+            raise Interrupted(f"{self.stop.reason}; progress is kept, the same command goes on from here")
+
+    def heartbeat(self, **facts: Any) -> None:
+        """Tell watchers that this stage lives, and how far it is."""
+        content = {"pid": os.getpid(), "host": socket.gethostname(), "time": time.time(), **facts}
+        write_json(self.path / "heartbeat.json", content)
+
+    def remove(self) -> None:
+        """Forget the folder: its output is finished."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        # Folders of the same output under other keys are of code or data that is no more.
+        label = self.path.name.rsplit("-", 1)[0]
+        for stale in self.path.parent.glob(f"{label}-*"):
+            if stale.name.rsplit("-", 1)[0] == label:
+                shutil.rmtree(stale, ignore_errors=True)
+
+
+def _read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        meta = json.loads(file.metadata()["meta"])
+        return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118 (safe_open is no dict)

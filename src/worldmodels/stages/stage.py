@@ -1,0 +1,194 @@
+"""What every stage has in common: a command line, a log, a locked state folder, provenance, and clear endings.
+
+A stage is a pydantic model whose fields are its options. Fields made by `input_file` are checksummed into the key of
+its state folder; fields made by `output_file` get a provenance record; the first output names the state folder.
+"""
+
+import argparse
+import hashlib
+import inspect
+import json
+import logging
+import os
+import sys
+import time
+import types
+import typing
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from worldmodels.config.blocks import parse_block
+from worldmodels.config.options import Options
+from worldmodels.errors import UserError
+from worldmodels.provenance import code_fingerprint, record_provenance
+from worldmodels.runtime.files import disk_problem, file_checksum
+from worldmodels.runtime.state import StateFolder
+from worldmodels.runtime.stop import Interrupted, StopRequest
+
+log = logging.getLogger("worldmodels")
+
+EXIT_USER_ERROR = 1
+EXIT_INTERRUPTED = 143
+
+
+def input_file(description: str, default: Any = ...) -> Any:
+    """A field that names an existing file, or a list of files."""
+    return Field(default, description=description, json_schema_extra={"role": "input"})
+
+
+def output_file(description: str) -> Any:
+    """A field that names a file which the stage makes."""
+    return Field(description=description, json_schema_extra={"role": "output"})
+
+
+class Stage(BaseModel):
+    """Base of all stages. Subclasses add fields and `run`; `Block` is the type of their config block."""
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    Block: ClassVar[type[Options]]
+    state: ClassVar[StateFolder]
+
+    config: str = Field(description="The stage's config block, as JSON")
+    log: Path | None = Field(None, description="Also write the log to this file")
+    device: str = Field("auto", description="auto, cpu or cuda")
+    threads: int = Field(0, ge=0, description="Cores to use; 0 means all that this process may use")
+
+    def run(self) -> None:
+        """Read the inputs, call the package, write the outputs."""
+        raise NotImplementedError
+
+    def modules(self) -> list[str]:
+        """Modules whose code the result depends on: the stage's own, and those that its block names."""
+        return [f"stages.{self.name()}"]
+
+    def inputs(self) -> list[Path]:
+        """All input files."""
+        return [path for field in self._with_role("input") for path in _as_list(getattr(self, field))]
+
+    def outputs(self) -> list[Path]:
+        """All output files; the first names the state folder."""
+        return [getattr(self, field) for field in self._with_role("output")]
+
+    @classmethod
+    def name(cls) -> str:
+        """The stage's name: its module's."""
+        return cls.__module__.rsplit(".", 1)[-1]
+
+    def block(self) -> Any:
+        """The config block, typed."""
+        return parse_block(self.Block, self.config)
+
+    def facts(self) -> dict[str, Any]:
+        """What the result depends on: block, fingerprint, inputs."""
+        return {
+            "stage": self.name(),
+            "config": self.block().model_dump(mode="json"),
+            "code": code_fingerprint(self.modules()),
+            "inputs": {str(path): file_checksum(path) for path in self.inputs()},
+        }
+
+    @classmethod
+    def _with_role(cls, role: str) -> list[str]:
+        extras = {name: field.json_schema_extra for name, field in cls.model_fields.items()}
+        return [name for name, extra in extras.items() if isinstance(extra, dict) and extra.get("role") == role]
+
+
+def _as_list(value: Path | list[Path] | None) -> list[Path]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def main(kind: type[Stage], arguments: list[str]) -> int:
+    """Run a stage from its command line; returns the exit status."""
+    stage = kind(**vars(_parser(kind).parse_args(arguments)))
+    try:
+        _configure_logging(stage.log)
+        _run(stage)
+    except Interrupted as stopped:
+        log.warning("%s stopped: %s.", kind.name(), stopped)
+        return EXIT_INTERRUPTED
+    except UserError as error:
+        return _fail(kind, str(error))
+    except MemoryError:
+        return _fail(kind, "the machine ran out of memory. Close other programs or use a larger machine.")
+    except OSError as error:
+        reason = disk_problem(error)
+        if reason is None:
+            raise
+        return _fail(kind, f"{error.filename or 'an output'} could not be written: {reason}")
+    return 0
+
+
+def _fail(kind: type[Stage], message: str) -> int:
+    log.error("%s: %s", kind.name(), message)
+    return EXIT_USER_ERROR
+
+
+def _run(stage: Stage) -> None:
+    from worldmodels.runtime.device import available_cores, resolve_device, set_threads
+
+    began = time.time()
+    for path in stage.inputs():
+        if not path.exists():
+            raise UserError(f"{path} does not exist. Ask snakemake for the target: it makes what is missing first.")
+    stop = StopRequest()
+    stop.listen()
+    device = resolve_device(stage.device)
+    set_threads(stage.threads or available_cores())
+    facts = stage.facts()
+    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    log.info("%s on %s, %d threads", stage.name(), device, stage.threads or available_cores())
+    with StateFolder(stage.outputs()[0], key, stop) as state:
+        type(stage).state = state
+        stage.run()
+        for product in stage.outputs():
+            record_provenance(product, {**facts, "device": str(device)}, began)
+        state.remove()
+    log.info("%s finished in %.0f s", stage.name(), time.time() - began)
+
+
+def _parser(kind: type[Stage]) -> argparse.ArgumentParser:
+    """One option per field, described by the field; required fields first."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m worldmodels {kind.name()}",
+        description=inspect.getdoc(sys.modules[kind.__module__]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for name, field in sorted(kind.model_fields.items(), key=lambda item: not item[1].is_required()):
+        settings: dict[str, Any] = {"help": field.description, "required": field.is_required()}
+        if _is_list(field.annotation):
+            settings["nargs"] = "+"
+        if not field.is_required():
+            settings["default"] = field.default
+        parser.add_argument(f"--{name.replace('_', '-')}", **settings)
+    return parser
+
+
+def _is_list(annotation: Any) -> bool:
+    if isinstance(annotation, types.UnionType):
+        return any(_is_list(part) for part in typing.get_args(annotation))
+    return typing.get_origin(annotation) is list
+
+
+def _configure_logging(path: Path | None) -> None:
+    """Log to the terminal and, line by line, to `path`."""
+    handlers: list[logging.Handler] = [_TerminalHandler()]
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(path, mode="w"))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=handlers)
+    if "WORLDMODELS_DEBUG" in os.environ:
+        logging.getLogger().setLevel(logging.DEBUG)
+
+
+class _TerminalHandler(logging.Handler):
+    """Writes above a progress bar instead of through it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm
+
+        tqdm.write(self.format(record), file=sys.stderr)

@@ -1,0 +1,153 @@
+"""One training loop for all networks: checkpoints, resume, progress, mixed precision, metrics.
+
+The loop holds no random state. Batches and noise are functions of the step number, so a run that was killed and went
+on from a checkpoint ends with the same weights as one that was not.
+"""
+
+import logging
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from worldmodels.errors import UserError
+from worldmodels.runtime.progress import Progress
+from worldmodels.runtime.state import StateFolder
+
+log = logging.getLogger(__name__)
+
+METRIC_ROWS = 200
+"""Rows in a training history, whatever the number of steps."""
+
+Metrics = dict[str, Tensor]
+Carry = tuple[Tensor, ...]
+
+
+class Objective(Protocol):
+    """A network's loss on one batch. `carry` is what one step hands to the next (an LSTM's state), detached."""
+
+    def __call__(self, step: int, batch: Any, carry: Carry | None) -> tuple[Tensor, Metrics, Carry | None]:
+        """Return the loss to minimise, scalars to report, and the carry of the next step."""
+        ...
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How `fit` updates weights."""
+
+    learning_rate: Callable[[int], float]    # step -> Adam's step size
+    steps: int
+    items_per_step: int                      # what progress counts: frames, or LSTM steps
+    unit: str
+    gradient_clip: float | None = None       # cut each gradient to this absolute value
+
+
+class Trainer:
+    """State of one training run: network, Adam, carry, and the history so far."""
+
+    def __init__(self, network: nn.Module, device: torch.device) -> None:
+        self.network, self.device = network, device
+        self.parameters = {name: value for name, value in network.named_parameters() if value.requires_grad}
+        self.optimiser = torch.optim.Adam(self.parameters.values(), foreach=True)
+        self.carry: Carry | None = None
+        self.history: list[dict[str, float]] = []
+        self.window: dict[str, Tensor] = {}
+        self.window_steps = 0
+
+    def checkpoint(self, state: StateFolder, step: int) -> None:
+        """Save everything that the next step depends on."""
+        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        for name, parameter in self.parameters.items():
+            for key, value in self.optimiser.state.get(parameter, {}).items():
+                tensors[f"adam.{name}.{key}"] = value
+        tensors |= {f"carry.{index}": value for index, value in enumerate(self.carry or ())}
+        tensors |= {f"window.{name}": value for name, value in self.window.items()}
+        state.save(tensors, {"step": step, "history": self.history, "window_steps": self.window_steps})
+
+    def restore(self, state: StateFolder) -> int:
+        """Take up the newest checkpoint; return the step to go on with, 0 without one."""
+        found = state.load()
+        if found is None:
+            return 0
+        tensors, meta = found
+        self.network.load_state_dict(_section(tensors, "network"))
+        for name, parameter in self.parameters.items():
+            self.optimiser.state[parameter] = _section(tensors, f"adam.{name}")
+        for values in self.optimiser.state.values():
+            for key in values.keys() - {"step"}:
+                values[key] = values[key].to(self.device)
+        carry = _section(tensors, "carry")
+        self.carry = tuple(carry[str(index)].to(self.device) for index in range(len(carry))) or None
+        self.window = {name: value.to(self.device) for name, value in _section(tensors, "window").items()}
+        self.history, self.window_steps = meta["history"], meta["window_steps"]
+        return int(meta["step"])
+
+    def record(self, metrics: Metrics) -> None:
+        """Add one step's scalars to the current row of the history."""
+        for name, value in metrics.items():
+            total = self.window.get(name)
+            self.window[name] = value.detach().double() if total is None else total + value.detach().double()
+        self.window_steps += 1
+
+    def close_row(self, step: int) -> dict[str, float]:
+        """Average the row since the last call into the history. Raises UserError when a value is not finite."""
+        row = {name: float(value) / self.window_steps for name, value in self.window.items()}
+        if not all(math.isfinite(value) for value in row.values()):
+            raise UserError(
+                f"training diverged: {row} before step {step}. The last good checkpoint is kept; lower the learning "
+                "rate in config.yaml, or look at the data of these batches."
+            )
+        self.history.append({"step": step, **row})
+        self.window, self.window_steps = {}, 0
+        return row
+
+
+def _section(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(f"{prefix}."): value for name, value in tensors.items() if name.startswith(f"{prefix}.")
+    }
+
+
+def fit(
+    network: nn.Module,
+    objective: Objective,
+    batches: Callable[[int], Iterator[Any]],
+    options: FitOptions,
+    state: StateFolder,
+    device: torch.device,
+    title: str,
+) -> list[dict[str, float]]:
+    """Train `network` with Adam and return the history of metrics, one row per ~1/200 of the steps.
+
+    batches: called with the first step, yields one batch per step from there. The network is changed in place.
+    Raises UserError when the loss is not finite, Interrupted when stopped (after a checkpoint).
+    """
+    trainer = Trainer(network.to(device), device)
+    first = trainer.restore(state)
+    row_every = max(1, options.steps // METRIC_ROWS)
+    items = options.items_per_step
+    with Progress(title, options.steps * items, options.unit, state, first * items) as progress:
+        for step, batch in zip(range(first, options.steps), batches(first), strict=False):
+            metrics = _update(trainer, objective, step, batch, options)
+            trainer.record(metrics)
+            shown = trainer.close_row(step + 1) if (step + 1) % row_every == 0 or step + 1 == options.steps else {}
+            progress.advance(items, **shown)
+            if state.due and step + 1 < options.steps:
+                trainer.checkpoint(state, step + 1)
+                state.leave_if_stopped()
+    return trainer.history
+
+
+def _update(trainer: Trainer, objective: Objective, step: int, batch: Any, options: FitOptions) -> Metrics:
+    for group in trainer.optimiser.param_groups:
+        group["lr"] = options.learning_rate(step)
+    trainer.optimiser.zero_grad(set_to_none=True)
+    loss, metrics, trainer.carry = objective(step, batch, trainer.carry)
+    loss.backward()
+    if options.gradient_clip is not None:
+        nn.utils.clip_grad_value_(trainer.parameters.values(), options.gradient_clip)
+    trainer.optimiser.step()
+    return metrics

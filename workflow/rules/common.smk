@@ -1,0 +1,213 @@
+# What the rules ask of the configuration: paths, config blocks, code fingerprints. The logic lives in
+# worldmodels.config.dag and is tested there; these functions only fit it to Snakemake.
+import fcntl
+import functools
+import json
+import os
+from pathlib import Path
+
+from worldmodels.provenance import code_fingerprint
+
+
+def clear_errors(function):
+    """Show the user one sentence instead of a traceback."""
+
+    @functools.wraps(function)
+    def wrapped(*arguments):
+        try:
+            return function(*arguments)
+        except UserError as error:
+            raise WorkflowError(str(error)) from None
+
+    return wrapped
+
+
+load_checked_config = clear_errors(load_config)
+CONFIG = load_checked_config(config)
+HEAD_LOCK = []  # keeps the lock file of this head open as long as the process lives
+
+
+@clear_errors
+def experiment_products(name):
+    return dag.products(CONFIG, name)
+
+
+@clear_errors
+def dataset_of(experiment):
+    return experiment_options(CONFIG, experiment).dataset
+
+
+@clear_errors
+def dataset_options(name):
+    if name not in CONFIG.datasets:
+        known = ", ".join(sorted(CONFIG.datasets))
+        raise UserError(f"there is no data set '{name}'. config.yaml defines: {known}.")
+    return CONFIG.datasets[name]
+
+
+def dataset_shards(wildcards):
+    name = dataset_of(wildcards.experiment)
+    return dag.shard_paths(name, dataset_options(name))
+
+
+def dataset_folder(wildcards):
+    return f"results/data/{dataset_of(wildcards.experiment)}"
+
+
+def dataset_shard_count(wildcards):
+    return dataset_options(dataset_of(wildcards.experiment)).shards
+
+
+@clear_errors
+def models_file(name):
+    """Input function: a file of the models that the experiment uses."""
+
+    def path(wildcards):
+        return f"{dag.models_folder(CONFIG, wildcards.experiment, wildcards.seed)}/{name}"
+
+    return path
+
+
+def all_controllers(name, only_evolved=False):
+    """Input function: one file of every controller in the experiment's table, variant by variant, seed by seed."""
+
+    @clear_errors
+    def paths(wildcards):
+        options = experiment_options(CONFIG, wildcards.experiment)
+        evolved = dag.evolved_variants(CONFIG, wildcards.experiment)
+        return [
+            f"{dag.controller_folder(CONFIG, wildcards.experiment, variant, seed)}/{name}"
+            for variant in options.variants
+            for seed in options.training_seeds
+            if variant in evolved or not only_evolved
+        ]
+
+    return paths
+
+
+def all_models(name):
+    """Input function: one file of the models of every training seed."""
+
+    @clear_errors
+    def paths(wildcards):
+        seeds = experiment_options(CONFIG, wildcards.experiment).training_seeds
+        return [f"{dag.models_folder(CONFIG, wildcards.experiment, seed)}/{name}" for seed in seeds]
+
+    return paths
+
+
+def shown_model(name):
+    """Input function: a file of the models of the first training seed, for figures of single episodes."""
+
+    @clear_errors
+    def path(wildcards):
+        seed = experiment_options(CONFIG, wildcards.experiment).training_seeds[0]
+        return f"{dag.models_folder(CONFIG, wildcards.experiment, seed)}/{name}"
+
+    return path
+
+
+@clear_errors
+def shown_controller(wildcards):
+    seed = experiment_options(CONFIG, wildcards.experiment).training_seeds[0]
+    variant = dag.film_variant(CONFIG, wildcards.experiment)
+    return f"{dag.controller_folder(CONFIG, wildcards.experiment, variant, seed)}/controller.json"
+
+
+def first_shard(wildcards):
+    return dataset_shards(wildcards)[0]
+
+
+@clear_errors
+def is_random(wildcards):
+    options = experiment_options(CONFIG, wildcards.experiment)
+    if wildcards.variant not in options.variants:
+        known = ", ".join(options.variants)
+        raise UserError(f"experiment '{wildcards.experiment}' has no variant '{wildcards.variant}'; it has {known}.")
+    return options.variants[wildcards.variant].policy == "random"
+
+
+def agent_files(name):
+    """Input function: a file of the agent that is scored; nothing for the random policy."""
+
+    def paths(wildcards):
+        if is_random(wildcards):
+            return []
+        if name == "controller.json":
+            return f"results/{wildcards.experiment}/seed-{wildcards.seed}/controllers/{wildcards.variant}/{name}"
+        return models_file(name)(wildcards)
+
+    return paths
+
+
+def agent_options(wildcards, input):
+    """Options of evaluate_controller that name the agent's files."""
+    if is_random(wildcards):
+        return ""
+    return f"--vae {input.vae} --mdn-rnn {input.mdn_rnn} --latents {input.latents} --controller {input.controller}"
+
+
+def stage_config(stage):
+    """Params function: the one config block that `stage` reads, as canonical JSON."""
+
+    @clear_errors
+    def block(wildcards):
+        if stage == "collect_rollouts":
+            return blocks.shard_block(dataset_options(wildcards.dataset)).canonical_json()
+        options = experiment_options(CONFIG, wildcards.experiment)
+        if stage in ("evolve_controller", "evaluate_controller"):
+            is_random(wildcards)  # an unknown variant ends here, with its name
+            build = {"evolve_controller": blocks.evolve_block, "evaluate_controller": blocks.evaluate_block}[stage]
+            return build(CONFIG, options, wildcards.variant).canonical_json()
+        return blocks.simple_block(stage, CONFIG, options).canonical_json()
+
+    return block
+
+
+def task_name(wildcards):
+    name = wildcards.dataset if hasattr(wildcards, "dataset") else dataset_of(wildcards.experiment)
+    return dataset_options(name).task.name
+
+
+def always(wildcards):
+    return True
+
+
+def selects_in_task(wildcards):
+    """Whether the controller is chosen by real validation episodes."""
+    return experiment_options(CONFIG, wildcards.experiment).variants[wildcards.variant].selection == "validation"
+
+
+def code_of(stage, plays_task=lambda wildcards: False):
+    """Params function: the fingerprint of the code that `stage` runs, with its task's where it plays one."""
+
+    @clear_errors
+    def fingerprint(wildcards):
+        task = [f"envs.{task_name(wildcards)}", "evaluation"] if plays_task(wildcards) else []
+        return code_fingerprint([f"stages.{stage}", *task])
+
+    return fingerprint
+
+
+def gpus_wanted(wildcards):
+    """One GPU at the paper's scale, none for experiments that are made for two cores."""
+    return int(experiment_options(CONFIG, wildcards.experiment).scale == "paper")
+
+
+onstart:
+    folder = Path("results")
+    folder.mkdir(exist_ok=True)
+    lock = (folder / ".lock").open("a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        owner = lock.read().strip() or "unknown"
+        raise WorkflowError(
+            f"another snakemake (process {owner}) is working on {folder.resolve()}. Wait for it, or stop it; two heads "
+            "on one results folder would overwrite each other."
+        )
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    HEAD_LOCK.append(lock)

@@ -1,0 +1,58 @@
+# C: evolved in the dream, scored in the real environment.
+
+
+rule evolve_controller:
+    input:
+        vae=models_file("models/vae/weights.safetensors"),
+        mdn_rnn=models_file("models/mdn_rnn/weights.safetensors"),
+        latents=models_file("latents.h5"),
+    output:
+        controller="results/{experiment}/seed-{seed}/controllers/{variant}/controller.json",
+        history="results/{experiment}/seed-{seed}/controllers/{variant}/history.csv",
+    log:
+        "results/{experiment}/logs/seed-{seed}/evolve_controller-{variant}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/seed-{seed}/evolve_controller-{variant}.jsonl"
+    conda:
+        "../../envs/worldmodels.yaml"
+    params:
+        config=stage_config("evolve_controller"),
+        code=code_of("evolve_controller", plays_task=selects_in_task),
+    threads: 64
+    resources:
+        mem_mb=3000,
+        runtime=720,
+        gpu=gpus_wanted,
+    shell:
+        "python -m worldmodels evolve_controller --vae {input.vae} --mdn-rnn {input.mdn_rnn} "
+        "--latents {input.latents} --seed {wildcards.seed} --output {output.controller} --history {output.history} "
+        "--config {params.config:q} --threads {threads} --log {log}"
+
+
+rule evaluate_controller:
+    input:
+        vae=agent_files("models/vae/weights.safetensors"),
+        mdn_rnn=agent_files("models/mdn_rnn/weights.safetensors"),
+        latents=agent_files("latents.h5"),
+        controller=agent_files("controller.json"),
+    output:
+        "results/{experiment}/seed-{seed}/controllers/{variant}/episodes.csv",
+    log:
+        "results/{experiment}/logs/seed-{seed}/evaluate_controller-{variant}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/seed-{seed}/evaluate_controller-{variant}.jsonl"
+    conda:
+        "../../envs/worldmodels.yaml"
+    params:
+        agent=agent_options,
+        config=stage_config("evaluate_controller"),
+        code=code_of("evaluate_controller", plays_task=always),
+    threads: 64
+    resources:
+        mem_mb=3000,
+        runtime=240,
+        gpu=gpus_wanted,
+    shell:
+        "python -m worldmodels evaluate_controller {params.agent} --experiment {wildcards.experiment} "
+        "--variant {wildcards.variant} --seed {wildcards.seed} --output {output} "
+        "--config {params.config:q} --threads {threads} --log {log}"

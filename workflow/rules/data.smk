@@ -1,0 +1,23 @@
+# Rollouts of real environments, a shard at a time.
+
+
+rule collect_rollouts:
+    output:
+        "results/data/{dataset}/{shard}.h5",
+    log:
+        "results/data/{dataset}/logs/{shard}.log",
+    benchmark:
+        "results/data/{dataset}/benchmarks/{shard}.jsonl"
+    conda:
+        "../../envs/worldmodels.yaml"
+    params:
+        config=stage_config("collect_rollouts"),
+        code=code_of("collect_rollouts", plays_task=always),
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=120,
+        gpu=0,
+    shell:
+        "python -m worldmodels collect_rollouts --output {output} --shard {wildcards.shard} "
+        "--config {params.config:q} --threads {threads} --log {log}"

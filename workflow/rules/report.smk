@@ -1,0 +1,100 @@
+# What people read: tables, figures, films.
+
+
+localrules:
+    tabulate,
+    plot,
+
+
+rule tabulate:
+    input:
+        episodes=all_controllers("episodes.csv"),
+        controllers=all_controllers("controller.json", only_evolved=True),
+    output:
+        csv=report("results/{experiment}/table.csv", category="{experiment}", caption="../report/table.rst"),
+        markdown="results/{experiment}/table.md",
+        latex="results/{experiment}/table.tex",
+    log:
+        "results/{experiment}/logs/tabulate.log",
+    benchmark:
+        "results/{experiment}/benchmarks/tabulate.jsonl"
+    conda:
+        "../../envs/worldmodels.yaml"
+    params:
+        config=stage_config("tabulate"),
+        code=code_of("tabulate"),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    shell:
+        "python -m worldmodels tabulate --experiment {wildcards.experiment} --episodes {input.episodes} "
+        "--controllers {input.controllers} --csv {output.csv} --markdown {output.markdown} --latex {output.latex} "
+        "--config {params.config:q} --log {log}"
+
+
+rule plot:
+    input:
+        table="results/{experiment}/table.csv",
+        episodes=all_controllers("episodes.csv"),
+        histories=all_controllers("history.csv", only_evolved=True),
+        vae_metrics=all_models("models/vae/metrics.csv"),
+        mdn_rnn_metrics=all_models("models/mdn_rnn/metrics.csv"),
+        shard=first_shard,
+        vae=shown_model("models/vae/weights.safetensors"),
+        mdn_rnn=shown_model("models/mdn_rnn/weights.safetensors"),
+        latents=shown_model("latents.h5"),
+        controller=shown_controller,
+    output:
+        svg=report("results/{experiment}/figures/{figure}.svg", category="{experiment}", caption="../report/figure.rst"),
+        pdf="results/{experiment}/figures/{figure}.pdf",
+    log:
+        "results/{experiment}/logs/plot-{figure}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/plot-{figure}.jsonl"
+    conda:
+        "../../envs/worldmodels.yaml"
+    params:
+        config=stage_config("plot"),
+        code=code_of("plot"),
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=15,
+        gpu=0,
+    shell:
+        "python -m worldmodels plot --figure {wildcards.figure} --experiment {wildcards.experiment} "
+        "--table {input.table} --episodes {input.episodes} --histories {input.histories} "
+        "--vae-metrics {input.vae_metrics} --mdn-rnn-metrics {input.mdn_rnn_metrics} --shard {input.shard} "
+        "--vae {input.vae} --mdn-rnn {input.mdn_rnn} --latents {input.latents} --controller {input.controller} "
+        "--svg {output.svg} --pdf {output.pdf} --config {params.config:q} --log {log}"
+
+
+rule film:
+    input:
+        vae=shown_model("models/vae/weights.safetensors"),
+        mdn_rnn=shown_model("models/mdn_rnn/weights.safetensors"),
+        latents=shown_model("latents.h5"),
+        controller=shown_controller,
+    output:
+        real=report("results/{experiment}/videos/real.mp4", category="{experiment}", caption="../report/film.rst"),
+        dream=report("results/{experiment}/videos/dream.mp4", category="{experiment}", caption="../report/film.rst"),
+    log:
+        "results/{experiment}/logs/film.log",
+    benchmark:
+        "results/{experiment}/benchmarks/film.jsonl"
+    conda:
+        "../../envs/worldmodels.yaml"
+    params:
+        config=stage_config("film"),
+        code=code_of("film", plays_task=always),
+    threads: 2
+    resources:
+        mem_mb=2000,
+        runtime=30,
+        gpu=0,
+    shell:
+        "python -m worldmodels film --vae {input.vae} --mdn-rnn {input.mdn_rnn} --latents {input.latents} "
+        "--controller {input.controller} --real {output.real} --dream {output.dream} "
+        "--config {params.config:q} --threads {threads} --log {log}"
