@@ -43,7 +43,7 @@ class NormalStream:
 class Candidate:
     """A controller and the score that it was chosen by."""
 
-    weights: np.ndarray              # (D,)
+    weights: np.ndarray  # (D,)
     score: float
     generation: int
 
@@ -117,9 +117,9 @@ def _generation(
     options: EvolutionOptions,
 ) -> dict[str, float | None]:
     number = evolution.generation
-    population = np.asarray(evolution.search.ask())                      # (P, D)
-    returns = score(population, number)                                  # (P, R)
-    fitness = returns.mean(axis=1)                                       # (P,)
+    population = np.asarray(evolution.search.ask())  # (P, D)
+    returns = score(population, number)  # (P, R)
+    fitness = returns.mean(axis=1)  # (P,)
     if not np.isfinite(fitness).all():
         raise UserError(
             f"a dream of generation {number} returned a value that is not finite. M has diverged: train it again with "

@@ -4,20 +4,21 @@ The loop holds no random state. Batches and noise are functions of the step numb
 on from a checkpoint ends with the same weights as one that was not.
 """
 
-import logging
+import csv
+import io
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from worldmodels.errors import UserError
+from worldmodels.runtime.files import write_text
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.state import StateFolder
-
-log = logging.getLogger(__name__)
 
 METRIC_ROWS = 200
 """Rows in a training history, whatever the number of steps."""
@@ -38,11 +39,11 @@ class Objective(Protocol):
 class FitOptions:
     """How `fit` updates weights."""
 
-    learning_rate: Callable[[int], float]    # step -> Adam's step size
+    learning_rate: Callable[[int], float]  # step -> Adam's step size
     steps: int
-    items_per_step: int                      # what progress counts: frames, or LSTM steps
+    items_per_step: int  # what progress counts: frames, or LSTM steps
     unit: str
-    gradient_clip: float | None = None       # cut each gradient to this absolute value
+    gradient_clip: float | None = None  # cut each gradient to this absolute value
 
 
 class Trainer:
@@ -106,9 +107,18 @@ class Trainer:
 
 
 def _section(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(f"{prefix}."): value for name, value in tensors.items() if name.startswith(f"{prefix}.")
-    }
+    return {name.removeprefix(f"{prefix}."): value for name, value in tensors.items() if name.startswith(f"{prefix}.")}
+
+
+def write_metrics(path: Path, history: list[dict[str, float]]) -> None:
+    """Write a training history as CSV, one column per metric."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(
+        {name: f"{value:.6g}" if name != "step" else value for name, value in row.items()} for row in history
+    )
+    write_text(path, text.getvalue())
 
 
 def fit(

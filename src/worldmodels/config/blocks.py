@@ -128,7 +128,9 @@ def parse_block(kind: type[Block], text: str) -> Block:
     try:
         return kind.model_validate(json.loads(text))
     except json.JSONDecodeError as error:
-        raise UserError(f"--config is not valid JSON ({error}). Copy it whole from Snakemake's printed command.") from None
+        raise UserError(
+            f"--config is not valid JSON ({error}). Copy it whole from Snakemake's printed command."
+        ) from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -52,7 +52,9 @@ def _with_parents(name: str, experiments: Mapping[str, Any], children: tuple[str
         return own
     parent = own["extends"]
     if parent in (*children, name):
-        raise UserError(f"config: experiments.{name}.extends goes in a circle: {' -> '.join((*children, name, parent))}.")
+        raise UserError(
+            f"config: experiments.{name}.extends goes in a circle: {' -> '.join((*children, name, parent))}."
+        )
     if parent not in experiments:
         hint = nearest(str(parent), experiments)
         raise UserError(f"config: experiments.{name}.extends is '{parent}', which is not an experiment.{hint}")
@@ -77,7 +79,9 @@ def describe_problem(error: ValidationError, raw: Mapping[str, Any]) -> str:
     more = f" ({len(problems) - 1} more problems follow once this is mended.)" if len(problems) > 1 else ""
     if first["type"] == "extra_forbidden":
         allowed = _allowed_keys(first["loc"][:-1])
-        return f"unknown key {where}.{nearest(str(first['loc'][-1]), allowed)} Allowed there: {', '.join(allowed)}.{more}"
+        return (
+            f"unknown key {where}.{nearest(str(first['loc'][-1]), allowed)} Allowed there: {', '.join(allowed)}.{more}"
+        )
     if first["type"] == "missing":
         return f"{where} is missing and has no default.{more}"
     message = first["msg"].removeprefix("Value error, ")

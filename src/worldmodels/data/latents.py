@@ -28,11 +28,11 @@ FORMAT = "worldmodels-latents-1"
 class Latents:
     """Gaussian posteriors of all frames of a data set, with what happened there."""
 
-    means: np.ndarray                # (N, Z) float16
-    log_variances: np.ndarray        # (N, Z) float16
-    actions: np.ndarray              # (N, A) float32
-    episode_offsets: np.ndarray      # (E + 1,) int64; episode e is rows offsets[e]:offsets[e + 1]
-    deaths: np.ndarray               # (E,) bool
+    means: np.ndarray  # (N, Z) float16
+    log_variances: np.ndarray  # (N, Z) float16
+    actions: np.ndarray  # (N, A) float32
+    episode_offsets: np.ndarray  # (E + 1,) int64; episode e is rows offsets[e]:offsets[e + 1]
+    deaths: np.ndarray  # (E,) bool
     vae_sha256: str
 
     @property
@@ -80,14 +80,14 @@ def read_latents(path: Path) -> Latents:
 class StreamBatch(NamedTuple):
     """One chunk of all streams: B streams, L steps."""
 
-    means: np.ndarray                # (B, L, Z) float32
-    log_variances: np.ndarray        # (B, L, Z) float32
-    next_means: np.ndarray           # (B, L, Z) posterior of z_{t+1}; anything where `has_next` is 0
-    next_log_variances: np.ndarray   # (B, L, Z)
-    actions: np.ndarray              # (B, L, A) float32
-    restarts: np.ndarray             # (B, L) 1 on the first frame of an episode
-    has_next: np.ndarray             # (B, L) 0 on the last step of an episode
-    fatal: np.ndarray                # (B, L) 1 where the action was fatal
+    means: np.ndarray  # (B, L, Z) float32
+    log_variances: np.ndarray  # (B, L, Z) float32
+    next_means: np.ndarray  # (B, L, Z) posterior of z_{t+1}; anything where `has_next` is 0
+    next_log_variances: np.ndarray  # (B, L, Z)
+    actions: np.ndarray  # (B, L, A) float32
+    restarts: np.ndarray  # (B, L) 1 on the first frame of an episode
+    has_next: np.ndarray  # (B, L) 0 on the last step of an episode
+    fatal: np.ndarray  # (B, L) 1 where the action was fatal
 
 
 def split_episodes(episodes: int, held_out: float) -> tuple[np.ndarray, np.ndarray]:
@@ -145,7 +145,7 @@ class Streams:
     def batch(self, update: int) -> StreamBatch:
         """The chunk of update `update` (counted over all passes)."""
         number, position = divmod(update, self.updates_per_pass)
-        rows = self.rows(number)[:, position * self.chunk : (position + 1) * self.chunk]     # (B, L)
+        rows = self.rows(number)[:, position * self.chunk : (position + 1) * self.chunk]  # (B, L)
         return self.gather(rows, starts_pass=position == 0)
 
     def gather(self, rows: np.ndarray, starts_pass: bool) -> StreamBatch:

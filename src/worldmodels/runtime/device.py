@@ -56,3 +56,8 @@ def set_threads(threads: int) -> None:
 def available_cores() -> int:
     """Cores that this process may use, which in a container or a SLURM job is fewer than the machine has."""
     return len(os.sched_getaffinity(0))
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """A context in which matrix products run in `dtype`; it changes nothing for fp32."""
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)

@@ -40,7 +40,9 @@ def read_metadata(path: Path, kind: str, options: type[Options]) -> tuple[Any, d
     try:
         return options.model_validate(record["options"]), record["inputs"]
     except (ValidationError, KeyError) as error:
-        raise UserError(f"{path} was written by another version of the code ({error}). Delete it to train it again.") from None
+        raise UserError(
+            f"{path} was written by another version of the code ({error}). Delete it to train it again."
+        ) from None
 
 
 def load_weights(path: Path, network: nn.Module) -> None:

@@ -4,7 +4,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from worldmodels.config.blocks import CollectRolloutsBlock
-from worldmodels.stages.stage import Stage, main as run_stage, output_file
+from worldmodels.config.datasets import ShardOptions
+from worldmodels.data.collection import collect_shard
+from worldmodels.stages.stage import Stage, output_file
+from worldmodels.stages.stage import main as run_stage
 
 
 class CollectRollouts(Stage):
@@ -21,3 +24,10 @@ class CollectRollouts(Stage):
 
     def run(self) -> None:
         """Play until enough episodes are kept."""
+        options = ShardOptions(**self.block().model_dump())
+        collect_shard(self.output, self.shard, options, self.state)
+
+
+def main(arguments: list[str]) -> int:
+    """Command line."""
+    return run_stage(CollectRollouts, arguments)

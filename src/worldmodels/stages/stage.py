@@ -96,6 +96,21 @@ class Stage(BaseModel):
         return [name for name, extra in extras.items() if isinstance(extra, dict) and extra.get("role") == role]
 
 
+class RolloutStage(Stage):
+    """A stage that reads all shards of a data set: by folder and count, since 1,000 paths overflow a command line."""
+
+    dataset: Path = Field(description="Folder of the data set's shards")
+    shards: int = Field(ge=1, description="How many of its shards to use")
+
+    def shard_paths(self) -> list[Path]:
+        """The shards, in order."""
+        return [self.dataset / f"{shard:03d}.h5" for shard in range(self.shards)]
+
+    def inputs(self) -> list[Path]:
+        """The shards, and what else the stage reads."""
+        return [*self.shard_paths(), *super().inputs()]
+
+
 def _as_list(value: Path | list[Path] | None) -> list[Path]:
     if value is None:
         return []

@@ -12,9 +12,8 @@ from worldmodels.models.vae import ConvVAE, observations_from_frames, vae_loss
 from worldmodels.runtime.device import autocast, matmul_dtype, resolve_device
 from worldmodels.runtime.weights import save_weights
 from worldmodels.seeds import integer_seed
-from worldmodels.stages.rollouts import RolloutStage
+from worldmodels.stages.stage import RolloutStage, output_file
 from worldmodels.stages.stage import main as run_stage
-from worldmodels.stages.stage import output_file
 from worldmodels.training import Carry, FitOptions, Metrics, fit, write_metrics
 
 
@@ -38,11 +37,11 @@ class TrainVAE(RolloutStage):
         vae = ConvVAE(training.model)
 
         def objective(step: int, frames: Any, _carry: Carry | None) -> tuple[torch.Tensor, Metrics, None]:
-            observations = observations_from_frames(torch.as_tensor(frames).to(device))      # (B, 3, 64, 64)
+            observations = observations_from_frames(torch.as_tensor(frames).to(device))  # (B, 3, 64, 64)
             noise = step_noise((len(frames), training.model.latent_size), device, *words, step)
             with autocast(device, dtype):
-                reconstructed, mean, log_variance = vae(observations, noise)
-            losses = vae_loss(observations, reconstructed, mean, log_variance, training.free_bits)
+                output = vae(observations, noise)
+            losses = vae_loss(output, observations, training.free_bits)
             return losses.total, {"reconstruction": losses.reconstruction, "kl": losses.kl}, None
 
         options = FitOptions(lambda _: training.learning_rate, len(batches), training.batch_size, "frames")

@@ -1,0 +1,94 @@
+"""Score a controller, or the random policy, in the real game on report seeds, and in its dream; one row an episode."""
+
+import importlib
+from pathlib import Path
+from typing import ClassVar
+
+from worldmodels.config.blocks import EvaluateControllerBlock
+from worldmodels.data.latents import read_latents
+from worldmodels.evaluation import Agent, DreamerAgent, PolicyAgent, play_episodes
+from worldmodels.figures.episodes import Episode, write_episodes
+from worldmodels.models.files import Controller, load_controller, load_world_model_files
+from worldmodels.models.world_model import WorldModel
+from worldmodels.runtime.device import available_cores, matmul_dtype, resolve_device
+from worldmodels.seeds import REPORT_SEEDS, episode_seeds
+from worldmodels.simulators import DreamStarts, dream_returns
+from worldmodels.stages.stage import Stage, input_file, output_file
+from worldmodels.stages.stage import main as run_stage
+
+
+class EvaluateController(Stage):
+    """Options of evaluate_controller. Without --controller, the random policy is scored."""
+
+    Block: ClassVar = EvaluateControllerBlock
+
+    output: Path = output_file("One row an episode, CSV")
+    experiment: str
+    variant: str
+    seed: int
+    vae: Path | None = input_file("The VAE's weights", default=None)
+    mdn_rnn: Path | None = input_file("M's weights", default=None)
+    latents: Path | None = input_file("Latents, for the first frames that dreams start from", default=None)
+    controller: Path | None = input_file("The controller, JSON", default=None)
+
+    def modules(self) -> list[str]:
+        """The stage and the task that it plays."""
+        return [*super().modules(), f"envs.{self.block().task.name}"]
+
+    def run(self) -> None:
+        """Dream first, then play."""
+        block = self.block()
+        task = importlib.import_module(f"worldmodels.envs.{block.task.name}")
+        games = min(block.evaluation.games, block.evaluation.episodes)
+        rows: list[Episode] = []
+        agent: Agent
+        if self.controller is None:
+            agent = PolicyAgent(lambda rng: task.make_policy(block.policy, rng), games)
+        else:
+            world_model, controller = self._load()
+            rows += self._dreams(world_model, controller, block)
+            agent = self._agent(world_model, controller, games, block)
+        seeds = episode_seeds(REPORT_SEEDS, "report", self.seed, count=block.evaluation.episodes)
+        with task.make_games(block.task, games, min(games, self.threads or available_cores())) as batch:
+            for outcome in play_episodes(batch, agent, seeds, self.state):
+                ended = "death" if outcome.died else "timeout"
+                rows.append(self._row("real", outcome.episode_seed, outcome.steps, outcome.total, ended))
+        write_episodes(self.output, rows)
+
+    def _load(self) -> tuple[WorldModel, Controller]:
+        assert self.vae is not None and self.mdn_rnn is not None and self.latents is not None
+        assert self.controller is not None
+        world_model = load_world_model_files(self.vae, self.mdn_rnn, self.latents, resolve_device(self.device))
+        return world_model, load_controller(self.controller, self.mdn_rnn)
+
+    def _agent(
+        self, world_model: WorldModel, controller: Controller, games: int, block: EvaluateControllerBlock
+    ) -> DreamerAgent:
+        dtype = matmul_dtype(block.evaluation.precision, world_model.device)
+        latent = block.evaluation.latent
+        return DreamerAgent(world_model, controller, games, block.task.max_steps, latent, dtype)
+
+    def _dreams(self, world_model: WorldModel, controller: Controller, block: EvaluateControllerBlock) -> list[Episode]:
+        """The virtual score: fresh dreams at the temperature that the controller was evolved at."""
+        options = block.evolution
+        assert self.latents is not None and options is not None
+        starts = DreamStarts(*read_latents(self.latents).first_frames(options.start_frames))
+        scores = dream_returns(
+            *(world_model, controller.weights[None], controller.options, starts, block.variant.temperature),
+            *(options.evaluation_dreams, ("evaluate_controller", self.seed), options.max_steps),
+            matmul_dtype(options.precision, world_model.device),
+        )
+        return [
+            self._row("dream", index, int(steps), float(total), "death" if died else "timeout")
+            for index, (steps, total, died) in enumerate(
+                zip(scores.lengths[0], scores.returns[0], scores.died[0], strict=True)
+            )
+        ]
+
+    def _row(self, environment: str, episode_seed: int, steps: int, total: float, ended: str) -> Episode:
+        return Episode(self.experiment, self.seed, self.variant, environment, episode_seed, steps, total, ended)
+
+
+def main(arguments: list[str]) -> int:
+    """Command line."""
+    return run_stage(EvaluateController, arguments)
