@@ -1,0 +1,126 @@
+"""The configuration: inheritance, checks, and what each stage's block contains."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from worldmodels.config import blocks, dag
+from worldmodels.config.load import experiment_options, load_config
+from worldmodels.errors import UserError
+
+CONFIG_FILE = Path(__file__).parents[2] / "config.yaml"
+
+
+@pytest.fixture
+def raw():
+    return yaml.safe_load(CONFIG_FILE.read_text())
+
+
+def test_paper_experiment_has_the_papers_numbers():
+    """Without options, an experiment is the paper's: a silent change of a default would falsify every table."""
+    options = experiment_options(load_config(CONFIG_FILE), "doom")
+    evolution = options.evolution
+    assert (evolution.population, evolution.rollouts, evolution.sigma0) == (64, 16, 0.1)
+    assert evolution.generations >= 200
+    assert (options.vae.epochs, options.vae.batch_size, options.vae.learning_rate) == (1, 100, 1e-4)
+    assert options.evaluation.episodes >= 1000
+    dataset = load_config(CONFIG_FILE).datasets["doom-random"]
+    assert dataset.shards * dataset.episodes_per_shard == 10_000
+    assert dataset.task.screen_resolution == "640x480"
+    assert dataset.task.skill == 4
+
+
+def test_child_takes_what_it_does_not_say_from_its_parent(raw):
+    raw["experiments"]["mine"] = {"extends": "doom-laptop", "mdn_rnn": {"epochs": 3}}
+    config = load_config(raw)
+    mine, parent = config.experiments["mine"], config.experiments["doom-laptop"]
+    assert mine.mdn_rnn.epochs == 3
+    assert mine.mdn_rnn.streams == parent.mdn_rnn.streams
+    assert mine.evolution == parent.evolution
+
+
+def test_variants_replace_the_parents_rows(raw):
+    """A child that names one row must not drag along five that nobody asked for."""
+    raw["experiments"]["mine"] = {"extends": "doom", "variants": {"warm": {"temperature": 1.2}}}
+    assert list(load_config(raw).experiments["mine"].variants) == ["warm"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (("experiments", "doom", "vae", "epohcs"), 1, ["experiments.doom.vae.epohcs", "epochs"]),
+        (("experiments", "doom", "vae", "epochs"), -1, ["experiments.doom.vae.epochs", "-1", "greater than 0"]),
+        (("experiments", "doom", "dataset"), "dom-random", ["dom-random", "doom-random"]),
+        (("experiments", "doom", "variants", "hot"), {"temperature": 99}, ["variants.hot.temperature", "99"]),
+        (("experiments", "doom-laptop", "extends"), "dom", ["doom-laptop.extends", "Did you mean 'doom'"]),
+        (("experiments", "doom-laptop-seeds", "models_from"), "nobody", ["models_from", "nobody"]),
+        (("datasets", "doom-random", "task", "screen_resolution"), "1x1", ["screen_resolution", "1x1"]),
+        (("experiments", "doom", "mdn_rnn", "model"), {"latent_size": 32}, ["latent_size", "32", "64"]),
+        (("experiments", "doom", "training_seeds"), [1, 1], ["training_seeds", "twice"]),
+    ],
+)
+def test_bad_entry_is_named_with_its_path_its_value_and_what_is_allowed(raw, path, value, words):
+    place = raw
+    for key in path[:-1]:
+        place = place.setdefault(key, {})
+    place[path[-1]] = value
+    with pytest.raises(UserError) as caught:
+        load_config(raw)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_circle_of_parents_is_found(raw):
+    raw["experiments"]["doom"]["extends"] = "doom-laptop"
+    with pytest.raises(UserError, match="circle"):
+        load_config(raw)
+
+
+def test_unknown_experiment_suggests_the_nearest():
+    with pytest.raises(UserError, match="Did you mean 'doom-laptop'"):
+        experiment_options(load_config(CONFIG_FILE), "doom-latop")
+
+
+def test_more_shards_leave_the_existing_ones_alone(raw):
+    """The number of shards must not be in a shard's block, or asking for more would collect all of them again."""
+    before = blocks.shard_block(load_config(raw).datasets["doom-random"]).canonical_json()
+    raw["datasets"]["doom-random"]["shards"] = 1000
+    assert blocks.shard_block(load_config(raw).datasets["doom-random"]).canonical_json() == before
+
+
+def test_evolution_options_reach_only_stages_that_use_them(raw):
+    def texts():
+        config = load_config(raw)
+        options = config.experiments["doom"]
+        simple = {
+            stage: blocks.simple_block(stage, config, options).canonical_json()
+            for stage in ("train_vae", "encode_latents", "train_mdn_rnn")
+        }
+        return simple, blocks.evolve_block(config, options, "tau-1.15").canonical_json()
+
+    before = texts()
+    raw["experiments"]["doom"]["evolution"] = {"sigma0": 0.2}
+    after = texts()
+    assert after[0] == before[0]
+    assert after[1] != before[1]
+
+
+def test_block_travels_through_the_command_line_unchanged():
+    config = load_config(CONFIG_FILE)
+    block = blocks.evaluate_block(config, config.experiments["doom"], "random")
+    assert blocks.parse_block(blocks.EvaluateControllerBlock, block.canonical_json()) == block
+    with pytest.raises(UserError, match="not valid JSON"):
+        blocks.parse_block(blocks.EvaluateControllerBlock, "{")
+    with pytest.raises(UserError, match="unknown"):
+        blocks.parse_block(blocks.TrainVAEBlock, json.dumps({"training": {}, "unknown": 1}))
+
+
+def test_same_controller_is_taken_over_and_another_is_not():
+    """doom-laptop-temperatures must not evolve tau 1.15 of seed 1 a second time, and must evolve tau 0.10 itself."""
+    config = load_config(CONFIG_FILE)
+    assert dag.controller_owner(config, "doom-laptop-temperatures", "tau-1.15") == "doom-laptop"
+    assert dag.controller_owner(config, "doom-laptop-temperatures", "random") == "doom-laptop"
+    assert dag.controller_owner(config, "doom-laptop-temperatures", "tau-0.10") == "doom-laptop-temperatures"
+    assert dag.models_folder(config, "doom-laptop-temperatures", 2) == "results/doom-laptop/seed-2"

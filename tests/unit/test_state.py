@@ -1,0 +1,75 @@
+"""Checkpoints and locks: what survives, and what never goes on over the wrong work."""
+
+import json
+import multiprocessing
+import os
+import signal
+import time
+
+import pytest
+import torch
+
+from worldmodels.errors import UserError
+from worldmodels.runtime import state as state_module
+from worldmodels.runtime.state import StateFolder, state_root
+from worldmodels.runtime.stop import Interrupted, StopRequest
+
+
+def test_checkpoint_comes_back_as_it_was(state):
+    state.save({"weights": torch.arange(3.0)}, {"step": 7})
+    tensors, meta = state.load()
+    assert tensors["weights"].tolist() == [0, 1, 2]
+    assert meta == {"step": 7}
+
+
+def test_truncated_checkpoint_falls_back_to_the_one_before(state):
+    state.save({"weights": torch.zeros(1000)}, {"step": 1})
+    state.save({"weights": torch.ones(1000)}, {"step": 2})
+    newest = state.path / "checkpoint.safetensors"
+    os.truncate(newest, newest.stat().st_size // 2)
+    assert state.load()[1] == {"step": 1}
+
+
+def test_other_key_means_other_folder(tmp_path):
+    """Changed code, config or inputs must not go on from a checkpoint of the old ones."""
+    output = tmp_path / "results" / "toy" / "output.bin"
+    with StateFolder(output, "a" * 64, StopRequest()) as old:
+        old.save({}, {"step": 1})
+    with StateFolder(output, "b" * 64, StopRequest()) as new:
+        assert new.load() is None
+
+
+def _hold(output, ready):
+    with StateFolder(output, "0" * 64, StopRequest()):
+        ready.set()
+        time.sleep(60)
+
+
+def test_lock_is_respected_and_ends_with_a_killed_owner(tmp_path, monkeypatch):
+    monkeypatch.setattr(state_module, "LOCK_PATIENCE_SECONDS", 0.5)
+    output = tmp_path / "results" / "toy" / "output.bin"
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    owner = context.Process(target=_hold, args=(output, ready))
+    owner.start()
+    assert ready.wait(30)
+    with pytest.raises(UserError, match=f"in use by process {owner.pid}"), StateFolder(output, "0" * 64, StopRequest()):
+        pass
+    os.kill(owner.pid, signal.SIGKILL)
+    owner.join()
+    with StateFolder(output, "0" * 64, StopRequest()) as folder:
+        assert json.loads((folder.path / "lock").read_text())["pid"] == os.getpid()
+
+
+def test_stop_request_ends_work_after_a_checkpoint(state):
+    state.stop.reason = "received SIGTERM"
+    assert state.due
+    with pytest.raises(Interrupted, match="received SIGTERM"):
+        state.leave_if_stopped()
+
+
+def test_state_lies_in_the_experiments_folder(tmp_path):
+    results = tmp_path / "results"
+    assert state_root(results / "doom" / "seed-1" / "latents.h5") == results / "doom" / ".state"
+    assert state_root(results / "data" / "doom-random" / "003.h5") == results / "data" / "doom-random" / ".state"
+    assert state_root(tmp_path / "elsewhere" / "x.csv") == tmp_path / "elsewhere" / ".state"

@@ -1,0 +1,74 @@
+"""The training loop: learning, and going on after a stop as if nothing had happened."""
+
+import itertools
+
+import pytest
+import torch
+from torch import nn
+
+from worldmodels.errors import UserError
+from worldmodels.runtime.stop import Interrupted
+from worldmodels.seeds import integer_seed
+from worldmodels.training import FitOptions, fit
+
+STEPS = 40
+
+
+def make_network():
+    torch.manual_seed(1)
+    return nn.Linear(3, 1)
+
+
+def batches(first):
+    for step in itertools.count(first):
+        yield torch.randn(8, 3, generator=torch.Generator().manual_seed(integer_seed("test", step)))
+
+
+class CarryObjective:
+    """A loss that also depends on what the step before handed over, like an LSTM's state."""
+
+    def __init__(self, network, state=None, stop_at=None, broken_at=None):
+        self.network, self.state, self.stop_at, self.broken_at = network, state, stop_at, broken_at
+
+    def __call__(self, step, batch, carry):
+        if step == self.stop_at:
+            self.state.stop.reason = "test"
+        memory = carry[0] if carry else torch.zeros(8, 1)
+        output = self.network(batch) + 0.5 * memory
+        loss = (output - batch.sum(1, keepdim=True)).square().mean()
+        if step == self.broken_at:
+            loss = loss * float("nan")
+        return loss, {"loss": loss}, (output.detach(),)
+
+
+OPTIONS = FitOptions(lambda step: 0.1 / (1 + step), STEPS, 8, "rows", gradient_clip=1.0)
+
+
+def run(state, **how):
+    network = make_network()
+    history = fit(network, CarryObjective(network, state, **how), batches, OPTIONS, state, torch.device("cpu"), "toy")
+    return network, history
+
+
+def test_it_learns(state):
+    _, history = run(state)
+    assert history[-1]["loss"] < 0.5 * history[0]["loss"]
+
+
+@pytest.mark.parametrize("stop_at", [0, 17, STEPS - 2])
+def test_stopped_and_resumed_equals_undisturbed_to_the_bit(state, tmp_path, stop_at):
+    """Weights, Adam's moments, the carry and the history must all be restored."""
+    undisturbed, expected = run(state)
+    (state.path / "checkpoint.safetensors").unlink(missing_ok=True)
+    with pytest.raises(Interrupted):
+        run(state, stop_at=stop_at)
+    state.stop.reason = None
+    resumed, history = run(state)
+    assert torch.equal(resumed.weight, undisturbed.weight)
+    assert torch.equal(resumed.bias, undisturbed.bias)
+    assert history == expected
+
+
+def test_diverged_training_stops_with_a_sentence(state):
+    with pytest.raises(UserError, match="diverged"):
+        run(state, broken_at=5)
