@@ -19,7 +19,7 @@ wildcard_constraints:
     dataset=r"[a-z0-9][a-z0-9.-]*",
     variant=r"[a-z0-9][a-z0-9.-]*",
     seed=r"[1-9]\d*",
-    shard=r"\d{3,}",
+    shard=r"\d\d\d+",
 
 
 include: "workflow/rules/common.smk"

@@ -15,12 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from worldmodels.config.blocks import EvolveControllerBlock
 from worldmodels.models.controller import act
-from worldmodels.models.files import Controller
+from worldmodels.models.files import Controller, LoadedWorldModel
 from worldmodels.models.mdn_rnn import LSTMState
 from worldmodels.models.vae import observations_from_frames, sample_latents
-from worldmodels.models.world_model import WorldModel
-from worldmodels.config.blocks import EvolveControllerBlock
 from worldmodels.runtime.device import autocast, available_cores, matmul_dtype
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.state import StateFolder
@@ -73,7 +72,7 @@ class DreamerAgent:
 
     def __init__(
         self,
-        world_model: WorldModel,
+        world_model: LoadedWorldModel,
         controller: Controller,
         slots: int,
         max_steps: int,
@@ -224,7 +223,7 @@ def _next_episode(index: int, slots: list[_Slot], games: Games, agent: Agent) ->
 
 
 def real_validation(
-    world_model: WorldModel, block: EvolveControllerBlock, seed: int, threads: int
+    world_model: LoadedWorldModel, block: EvolveControllerBlock, seed: int, threads: int
 ) -> Callable[[np.ndarray, int], np.ndarray]:
     """Return a function that scores controllers (D,) on real validation episodes, always the same ones.
 

@@ -2,8 +2,8 @@
 
 Time alignment: at time t it sees z_t and the LSTM's state (c, h) BEFORE M consumes (z_t, a_t).
 
-Its weights are one flat vector, so that an evolution strategy can search them: W row by row, each row in the order z,
-c, h (those that it sees), then b, if it has one.
+Its weights are one flat vector, so that an evolution strategy can search them: W row by row, each row in the order
+z, c, h (those that it sees), then b, if it has one.
 """
 
 import torch
@@ -41,19 +41,11 @@ def split_weights(weights: Tensor, options: ControllerOptions, action_size: int)
     return matrix, weights[..., rows:] if options.bias else None
 
 
-def act(
-    weights: Tensor,
-    options: ControllerOptions,
-    action_size: int,
-    latent: Tensor,
-    cell: Tensor,
-    hidden: Tensor,
-) -> Tensor:
+def act(weights: Tensor, features: Tensor, options: ControllerOptions, action_size: int) -> Tensor:
     """Actions (B, A) in (-1, 1): a = tanh(W x + b).
 
-    weights: (D,) for one controller, or (B, D), a controller for each row. latent (B, Z), cell and hidden (B, H).
+    weights: (D,) for one controller, or (B, D), a controller for each row; features: (B, F).
     """
     matrix, bias = split_weights(weights, options, action_size)
-    features = controller_features(options, latent, cell, hidden)  # (B, F)
     actions = (features.unsqueeze(-2) * matrix).sum(-1)  # (B, A)
     return torch.tanh(actions if bias is None else actions + bias)

@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import NamedTuple
 
-import h5py
 import numpy as np
 import torch
 
 from worldmodels.config.models import ControllerOptions, MDNRNNOptions, VAEOptions
+from worldmodels.data.latents import Latents, read_latents
 from worldmodels.errors import UserError
 from worldmodels.models.mdn_rnn import MDNRNN
 from worldmodels.models.vae import ConvVAE
-from worldmodels.models.world_model import WorldModel
+from worldmodels.models.world_model import StartLatents, WorldModel
 from worldmodels.runtime.files import file_checksum, read_json
 from worldmodels.runtime.weights import load_weights, read_metadata, require_same
 
@@ -39,14 +39,33 @@ def load_mdn_rnn(path: Path) -> tuple[MDNRNN, dict[str, str]]:
     return mdn_rnn, inputs
 
 
-def load_world_model_files(vae_path: Path, mdn_rnn_path: Path, latents: Path, device: torch.device) -> WorldModel:
-    """Read V and M, and make sure that M was trained on this V's latents."""
+class LoadedWorldModel(NamedTuple):
+    """A world model, and what lies beside it in its folder."""
+
+    model: WorldModel
+    vae: ConvVAE
+    mdn_rnn: MDNRNN
+    latents: Latents
+    device: torch.device
+
+    def starts(self, count: int) -> StartLatents:
+        """Posteriors of the first `count` recorded first frames, on the model's device."""
+        means, log_variances = (torch.from_numpy(part).to(self.device) for part in self.latents.first_frames(count))
+        return StartLatents(means, log_variances)
+
+
+def load_world_model_files(
+    vae_path: Path, mdn_rnn_path: Path, latents_path: Path, device: torch.device
+) -> LoadedWorldModel:
+    """Read V, M and the latents, and make sure that they belong together."""
     vae, (mdn_rnn, inputs) = load_vae(vae_path), load_mdn_rnn(mdn_rnn_path)
     checksum = file_checksum(vae_path)
     require_same(mdn_rnn_path, inputs, "vae", checksum, vae_path)
-    with h5py.File(latents, "r") as file:
-        require_same(latents, {"vae": str(file.attrs.get("vae_sha256"))}, "vae", checksum, vae_path)
-    return WorldModel(vae, mdn_rnn).to(device)
+    latents = read_latents(latents_path)
+    require_same(latents_path, {"vae": latents.vae_sha256}, "vae", checksum, vae_path)
+    vae, mdn_rnn = vae.to(device).eval(), mdn_rnn.to(device).eval()
+    starts = StartLatents(*(torch.from_numpy(part).to(device) for part in latents.first_frames(1000)))
+    return LoadedWorldModel(WorldModel(vae, mdn_rnn, starts), vae, mdn_rnn, latents, device)
 
 
 def load_controller(path: Path, mdn_rnn: Path) -> Controller:

@@ -1,12 +1,13 @@
 """Mixture-density LSTM of World Models (Ha & Schmidhuber 2018, section 2.2 and appendix A.2).
 
-Time alignment: the input at t is (z_t, a_t, restart_t), where restart_t = 1 on the first frame of an episode; the
-output is the density of z_{t+1} and the logit of "a_t was fatal". The LSTM's state is zeroed where restart_t = 1.
+Time alignment: the input at t is (z_t, a_t, restart_t), where restart_t = 1 on the first frame of an episode;
+the output is the density of z_{t+1} and the logit of "a_t was fatal". Where restart_t = 1, the LSTM's state is
+zeroed first.
 
 The density is factored: every latent dimension has K Gaussians and K weights of its own.
 
-Layout of the head's outputs: K * Z log-weights, then K * Z means, then K * Z log-sigmas, each with the component as the
-slower index, then the death logit. So a component of all latent dimensions lies in one piece of memory.
+Layout of the head's outputs: K * Z log-weights, then K * Z means, then K * Z log-sigmas, each with the component
+as the slower index, then the death logit. So a component of all latent dimensions lies in one piece of memory.
 """
 
 import math
@@ -55,7 +56,7 @@ def output_size(options: MDNRNNOptions) -> int:
 
 
 class MDNRNN(nn.Module):
-    """Predicts the next latent and death. 1,678,785 parameters for Doom: the LSTM has one bias vector, not torch's two.
+    """Predicts the next latent and death. 1,678,785 parameters for Doom: one bias vector, where torch has two.
 
     Gates are ordered input, forget, candidate, output.
     """
@@ -75,7 +76,7 @@ class MDNRNN(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Glorot weights, zero biases, and a forget bias of 1, so that memory is kept before anything is learned."""
+        """Glorot weights, zero biases, and a forget bias of 1, so that an untrained memory keeps what it has."""
         for weight in (self.weight_ih, self.weight_hh, self.head.weight):
             nn.init.xavier_uniform_(weight)
         hidden = self.options.hidden_size
@@ -93,7 +94,7 @@ class MDNRNN(nn.Module):
     ) -> tuple[Prediction, LSTMState]:
         """Consume T steps of B streams.
 
-        latents (B, T, Z), actions (B, T, A), restarts (B, T) of 0 and 1; `state` is what the chunk before left behind.
+        latents (B, T, Z), actions (B, T, A), restarts (B, T) of 0 and 1; `state` is what the last chunk left behind.
         Returns predictions with leading axes (B, T) and the state after the last step.
         """
         check_inputs(self.options, latents, actions, restarts)
@@ -105,8 +106,8 @@ class MDNRNN(nn.Module):
     def recur(self, inputs: Tensor, restarts: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
         """Run the LSTM over inputs (B, T, I); returns hidden states (B, T, H) and the last state.
 
-        The chunk is cut where any stream restarts, and each piece runs in torch's fused LSTM: exact, and as fast as
-        the whole chunk would be, since episodes are much longer than a step.
+        The chunk is cut where any stream restarts, and each piece runs in torch's fused LSTM: exact, and nearly as
+        fast as the whole chunk would be.
         """
         hidden, cell = state
         pieces = []
@@ -119,17 +120,8 @@ class MDNRNN(nn.Module):
 
     def _lstm(self, inputs: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         weights = [self.weight_ih, self.weight_hh, self.bias, torch.zeros_like(self.bias)]
-        outputs, last_hidden, last_cell = torch.lstm(
-            *(inputs, (hidden[None], cell[None]), weights),
-            *(
-                True,
-                1,
-                0.0,
-                self.training,
-                False,
-                True,
-            ),  # biases, layers, dropout, training, bidirectional, batch first
-        )
+        options = (True, 1, 0.0, self.training, False, True)  # biases, layers, dropout, train, two ways, batch first
+        outputs, last_hidden, last_cell = torch.lstm(inputs, (hidden[None], cell[None]), weights, *options)
         return outputs, last_hidden[0], last_cell[0]
 
     def predict(self, hidden: Tensor) -> Prediction:
@@ -142,8 +134,8 @@ def check_inputs(options: MDNRNNOptions, latents: Tensor, actions: Tensor, resta
     wanted = (*restarts.shape, options.latent_size), (*restarts.shape, options.action_size)
     if restarts.ndim != 2 or (latents.shape, actions.shape) != wanted:
         raise ValueError(
-            f"latents {tuple(latents.shape)}, actions {tuple(actions.shape)} and restarts {tuple(restarts.shape)} must "
-            f"be (B, T, {options.latent_size}), (B, T, {options.action_size}) and (B, T)"
+            f"latents {tuple(latents.shape)}, actions {tuple(actions.shape)} and restarts {tuple(restarts.shape)} "
+            f"must be (B, T, {options.latent_size}), (B, T, {options.action_size}) and (B, T)"
         )
 
 
@@ -165,8 +157,8 @@ def split_outputs(outputs: Tensor, options: MDNRNNOptions) -> Prediction:
 def mixture_nll(mixture: MixtureParameters, target: Tensor) -> Tensor:
     """Negative log-density of each latent dimension, in nats (equation of appendix A.2).
 
-    target: (..., Z). Returns (..., Z). Log-sigmas are floored at MIN_LOG_SIGMA, without which a constant dimension
-    sends the loss to minus infinity.
+    target: (..., Z). Returns (..., Z). Log-sigmas are floored at MIN_LOG_SIGMA, without which a constant
+    dimension sends the loss to minus infinity.
     """
     log_sigmas = mixture.log_sigmas.clamp(min=MIN_LOG_SIGMA)
     deviations = (target.unsqueeze(-2) - mixture.means) * torch.exp(-log_sigmas)  # (..., K, Z)
@@ -176,7 +168,7 @@ def mixture_nll(mixture: MixtureParameters, target: Tensor) -> Tensor:
 
 
 def sample_mixture(mixture: MixtureParameters, temperature: float, uniform: Tensor, normal: Tensor) -> Tensor:
-    """Draw every latent dimension (..., Z) from its own mixture at `temperature` (appendix A.2; released code).
+    """Draw every latent dimension (..., Z) from its own mixture at `temperature` (appendix A.2).
 
     The logits of the weights are divided by the temperature, and sigmas are multiplied by its square root.
     uniform (..., Z) in [0, 1) chooses the component, standard normal (..., Z) the place in it.
@@ -189,7 +181,7 @@ def sample_mixture(mixture: MixtureParameters, temperature: float, uniform: Tens
 
 
 def choose_components(log_weights: Tensor, temperature: float, uniform: Tensor) -> Tensor:
-    """Index (..., Z) of the component that `uniform` (..., Z) falls on, by running sums of unnormalised weights."""
+    """Index (..., Z) of the component that `uniform` (..., Z) falls on, by running sums of the weights."""
     above = log_weights - log_weights.amax(-2, keepdim=True)  # (..., K, Z), <= 0
     sums = above.mul_(1 / temperature).exp_().cumsum(-2)
     threshold = (uniform * sums[..., -1, :]).unsqueeze(-2)  # (..., 1, Z)
@@ -198,7 +190,7 @@ def choose_components(log_weights: Tensor, temperature: float, uniform: Tensor) 
 
 
 def done_loss(logits: Tensor, fatal: Tensor, weight: float) -> Tensor:
-    """Binary cross-entropy of the death head, (...) in nats; fatal steps count `weight` times (released code: 10).
+    """Cross-entropy of the death head, (...) in nats; fatal steps count `weight` times (released code: 10).
 
     logits, fatal: (...). Deaths are one step in hundreds: unweighted, the head never learns them.
     """

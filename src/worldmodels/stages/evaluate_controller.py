@@ -4,15 +4,15 @@ import importlib
 from pathlib import Path
 from typing import ClassVar
 
+import torch
+
 from worldmodels.config.blocks import EvaluateControllerBlock
-from worldmodels.data.latents import read_latents
 from worldmodels.evaluation import Agent, DreamerAgent, PolicyAgent, play_episodes
 from worldmodels.figures.episodes import Episode, write_episodes
-from worldmodels.models.files import Controller, load_controller, load_world_model_files
-from worldmodels.models.world_model import WorldModel
+from worldmodels.models.files import Controller, LoadedWorldModel, load_controller, load_world_model_files
 from worldmodels.runtime.device import available_cores, matmul_dtype, resolve_device
 from worldmodels.seeds import REPORT_SEEDS, episode_seeds
-from worldmodels.simulators import DreamStarts, dream_returns
+from worldmodels.simulators.dreams import DreamOptions, dream_returns
 from worldmodels.stages.stage import Stage, input_file, output_file
 from worldmodels.stages.stage import main as run_stage
 
@@ -55,33 +55,35 @@ class EvaluateController(Stage):
                 rows.append(self._row("real", outcome.episode_seed, outcome.steps, outcome.total, ended))
         write_episodes(self.output, rows)
 
-    def _load(self) -> tuple[WorldModel, Controller]:
+    def _load(self) -> tuple[LoadedWorldModel, Controller]:
         assert self.vae is not None and self.mdn_rnn is not None and self.latents is not None
         assert self.controller is not None
         world_model = load_world_model_files(self.vae, self.mdn_rnn, self.latents, resolve_device(self.device))
         return world_model, load_controller(self.controller, self.mdn_rnn)
 
     def _agent(
-        self, world_model: WorldModel, controller: Controller, games: int, block: EvaluateControllerBlock
+        self, world_model: LoadedWorldModel, controller: Controller, games: int, block: EvaluateControllerBlock
     ) -> DreamerAgent:
         dtype = matmul_dtype(block.evaluation.precision, world_model.device)
         latent = block.evaluation.latent
         return DreamerAgent(world_model, controller, games, block.task.max_steps, latent, dtype)
 
-    def _dreams(self, world_model: WorldModel, controller: Controller, block: EvaluateControllerBlock) -> list[Episode]:
+    def _dreams(
+        self, world_model: LoadedWorldModel, controller: Controller, block: EvaluateControllerBlock
+    ) -> list[Episode]:
         """The virtual score: fresh dreams at the temperature that the controller was evolved at."""
         options = block.evolution
-        assert self.latents is not None and options is not None
-        starts = DreamStarts(*read_latents(self.latents).first_frames(options.start_frames))
-        scores = dream_returns(
-            *(world_model, controller.weights[None], controller.options, starts, block.variant.temperature),
-            *(options.evaluation_dreams, ("evaluate_controller", self.seed), options.max_steps),
-            matmul_dtype(options.precision, world_model.device),
-        )
+        assert options is not None
+        products = matmul_dtype(options.precision, world_model.device)
+        rollouts = options.evaluation_dreams
+        dreams = DreamOptions(controller.options, block.variant.temperature, rollouts, options.max_steps, products)
+        weights = torch.as_tensor(controller.weights[None], dtype=torch.float32, device=world_model.device)
+        starts = world_model.starts(options.start_frames)
+        scores = dream_returns(world_model.mdn_rnn, weights, starts, dreams, ("evaluate_controller", self.seed))
         return [
             self._row("dream", index, int(steps), float(total), "death" if died else "timeout")
             for index, (steps, total, died) in enumerate(
-                zip(scores.lengths[0], scores.returns[0], scores.died[0], strict=True)
+                zip(scores.lengths[0], scores.returns[0], scores.deaths[0], strict=True)
             )
         ]
 

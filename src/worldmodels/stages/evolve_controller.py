@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import torch
 
 from worldmodels.config.blocks import EvolveControllerBlock
-from worldmodels.data.latents import read_latents
 from worldmodels.evolution import HISTORY_COLUMNS, Evolution, evolve
 from worldmodels.models.controller import controller_size
-from worldmodels.models.files import load_world_model_files
-from worldmodels.models.world_model import WorldModel
+from worldmodels.models.files import LoadedWorldModel, load_world_model_files
 from worldmodels.runtime.device import matmul_dtype, resolve_device
 from worldmodels.runtime.files import file_checksum, write_json, write_text
-from worldmodels.simulators import DreamStarts, dream_returns
+from worldmodels.simulators.dreams import DreamOptions, dream_returns
 from worldmodels.stages.stage import Stage, input_file, output_file
 from worldmodels.stages.stage import main as run_stage
 
@@ -60,33 +59,33 @@ class EvolveController(Stage):
         self._write_controller(evolution, block, world_model)
 
     def _dream(
-        self, world_model: WorldModel, block: EvolveControllerBlock
+        self, world_model: LoadedWorldModel, block: EvolveControllerBlock
     ) -> Callable[[np.ndarray, int, str, int], np.ndarray]:
         options = block.evolution
-        starts = DreamStarts(*read_latents(self.latents).first_frames(options.start_frames))
-        dtype = matmul_dtype(options.precision, world_model.device)
+        starts = world_model.starts(options.start_frames)
+        products = matmul_dtype(options.precision, world_model.device)
         tau = block.variant.temperature
 
         def returns(population: np.ndarray, rollouts: int, purpose: str, number: int) -> np.ndarray:
             """Survival (P, R) of controllers (P, D); `number` is the generation, or 0 for the same dreams each time."""
+            weights = torch.as_tensor(population, dtype=torch.float32, device=world_model.device)
+            dreams = DreamOptions(options.controller, tau, rollouts, options.max_steps, products)
             words = ("evolve_controller", self.seed, purpose, number)
-            scores = dream_returns(
-                world_model, population, options.controller, starts, tau, rollouts, words, options.max_steps, dtype
-            )
-            return scores.returns
+            return dream_returns(world_model.mdn_rnn, weights, starts, dreams, words).returns
 
         return returns
 
     def _validation(
-        self, world_model: WorldModel, block: EvolveControllerBlock
+        self, world_model: LoadedWorldModel, block: EvolveControllerBlock
     ) -> Callable[[np.ndarray, int], np.ndarray]:
         selection = importlib.import_module("worldmodels.evaluation")
         return selection.real_validation(world_model, block, self.seed, self.threads)
 
-    def _write_controller(self, evolution: Evolution, block: EvolveControllerBlock, world_model: WorldModel) -> None:
+    def _write_controller(
+        self, evolution: Evolution, block: EvolveControllerBlock, world_model: LoadedWorldModel
+    ) -> None:
         chosen = evolution.selected(block.variant.selection)
         sizes = world_model.mdn_rnn.options
-        latents = read_latents(self.latents)
         content = {
             "weights": [float(weight) for weight in chosen.weights],
             "options": block.evolution.controller.model_dump(),
@@ -99,7 +98,7 @@ class EvolveController(Stage):
             "generation": chosen.generation,
             "generations": evolution.generation,
             "dream_steps": evolution.dream_steps,
-            "environment_frames": len(latents.means),
+            "environment_frames": len(world_model.latents.means),
             "mdn_rnn_sha256": file_checksum(self.mdn_rnn),
         }
         write_json(self.output, content)

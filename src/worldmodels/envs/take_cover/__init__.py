@@ -1,0 +1,26 @@
+"""Doom Take Cover under the protocol of Ha & Schmidhuber 2018: one game, many games as a batch, the random policy.
+
+Time alignment: the frame at time t is what was seen when action t was chosen. The fatal action is the last one, and no
+frame follows it.
+"""
+
+import gymnasium
+
+from worldmodels.envs.take_cover.batch import Games, StepResult, make_games
+from worldmodels.envs.take_cover.game import ACTION_SIZE, TakeCoverGame, resize_frames
+from worldmodels.envs.take_cover.policy import make_policy
+from worldmodels.envs.take_cover.single import TakeCoverEnv
+
+__all__ = [
+    "ACTION_SIZE",
+    "Games",
+    "StepResult",
+    "TakeCoverEnv",
+    "TakeCoverGame",
+    "make_games",
+    "make_policy",
+    "resize_frames",
+]
+
+if "worldmodels/TakeCover-v0" not in gymnasium.registry:
+    gymnasium.register("worldmodels/TakeCover-v0", entry_point="worldmodels.envs.take_cover:TakeCoverEnv")

@@ -1,0 +1,166 @@
+"""V and M joined into a simulator (Ha & Schmidhuber 2018): what the agent can dream in.
+
+Time alignment: a state holds z_t and the LSTM's state BEFORE (z_t, a_t) is consumed, which is what the controller sees.
+`step` consumes (z_t, a_t, restart_t) and leaves z_{t+1}; its death logit and reward are those of a_t.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Protocol, Self
+
+import torch
+from torch import Tensor
+
+from worldmodels.config.models import ControllerOptions
+from worldmodels.models.controller import controller_features
+from worldmodels.models.mdn_rnn import MDNRNN, LSTMState, sample_mixture
+
+
+class FrameCoder(Protocol):
+    """V, as far as a world model needs it."""
+
+    def encode(self, observations: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance (B, Z) of observations (B, 3, 64, 64) in [0, 1]."""
+        ...
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Observations (B, 3, 64, 64) in [0, 1] of latents (B, Z)."""
+        ...
+
+
+class RowNoise(Protocol):
+    """Random numbers of B rows, each from a stream of its own."""
+
+    def draw(self) -> tuple[Tensor, Tensor]:
+        """The next uniform numbers in [0, 1) and standard normal numbers of every row, (B, Z) each."""
+        ...
+
+
+@dataclass(frozen=True)
+class TensorState:
+    """Base of simulator states: a dataclass whose fields are tensors with a leading batch axis."""
+
+    def select(self, rows: Tensor) -> Self:
+        """The state of some rows: indices, or a mask (B,)."""
+        return type(self)(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
+    def merge(self, rows: Tensor, other: Self) -> Self:
+        """This state, with the rows of mask (B,) taken from `other`."""
+        merged = {}
+        for field in fields(self):
+            own = getattr(self, field.name)
+            mask = rows.view(-1, *[1] * (own.ndim - 1))
+            merged[field.name] = torch.where(mask, getattr(other, field.name), own)
+        return type(self)(**merged)
+
+
+@dataclass(frozen=True)
+class WorldModelState(TensorState):
+    """Where B dreams are."""
+
+    latent: Tensor  # (B, Z)
+    cell: Tensor  # (B, H)
+    hidden: Tensor  # (B, H)
+    restart: Tensor  # (B,) 1 before the first step of an episode
+    reward: Tensor  # (B,) of the last action
+    death_logit: Tensor  # (B,) that the last action was fatal; > 0 is death
+
+
+@dataclass(frozen=True)
+class StartLatents:
+    """Posteriors of recorded first frames, from which dreams start: never the middle of an episode."""
+
+    means: Tensor  # (N, Z)
+    log_variances: Tensor  # (N, Z)
+
+    def draw(self, uniform: Tensor, normal: Tensor) -> Tensor:
+        """First latents (B, Z): samples of the posterior of a frame that the first number of each row chooses."""
+        frames = (uniform[:, 0] * len(self.means)).long().clamp_(max=len(self.means) - 1)  # (B,)
+        return self.means[frames] + torch.exp(self.log_variances[frames] / 2) * normal
+
+
+class WorldModel:
+    """V and M as a `Simulator`. Reward is 1 for every step, the last one included; death is p > 1/2 (appendix A.2).
+
+    vision: the VAE; memory: the MDN-RNN; starts: where `start` begins, if it is used.
+    """
+
+    def __init__(self, vision: FrameCoder, memory: MDNRNN, starts: StartLatents | None = None) -> None:
+        self.vision, self.memory, self.starts = vision, memory, starts
+        options = memory.options
+        self.action_size, self.noise_size = options.action_size, options.latent_size
+        self.latent_size, self.hidden_size = options.latent_size, options.hidden_size
+
+    @torch.inference_mode()
+    def start(self, rng: RowNoise) -> WorldModelState:
+        """Begin one dream for each row of `rng`, on recorded first frames. Takes one draw."""
+        if self.starts is None:
+            raise ValueError("this world model was made without start latents")
+        return self.start_at(self.starts.draw(*rng.draw()))
+
+    def start_at(self, latents: Tensor) -> WorldModelState:
+        """Begin at latents (B, Z) with no memory."""
+        hidden, cell = self.memory.initial_state(len(latents))
+        zeros = latents.new_zeros(len(latents))
+        no_death = torch.full_like(zeros, -torch.inf)
+        return WorldModelState(latents, cell, hidden, torch.ones_like(zeros), zeros, no_death)
+
+    @torch.inference_mode()
+    def observe(self, frames: Tensor, actions: Tensor, rng: RowNoise | None = None) -> WorldModelState:
+        """Watch the first T + 1 frames of B episodes, and what was done there.
+
+        frames (B, T + 1, 64, 64, 3) uint8, actions (B, T, A). With `rng`, latents are samples, one draw a frame;
+        without, they are posterior means.
+        """
+        batch, steps = frames.shape[0], actions.shape[1]
+        if frames.shape[1:] != (steps + 1, 64, 64, 3) or frames.dtype != torch.uint8:
+            raise ValueError(f"frames must be (B, {steps + 1}, 64, 64, 3) uint8, not {tuple(frames.shape)}")
+        observations = frames.flatten(0, 1).permute(0, 3, 1, 2).to(actions.dtype) / 255
+        mean, log_variance = (part.unflatten(0, (batch, -1)) for part in self.vision.encode(observations))
+        latents = mean  # (B, T + 1, Z)
+        if rng is not None:
+            normal = torch.stack([rng.draw()[1] for _ in range(steps + 1)], dim=1)
+            latents = mean + torch.exp(log_variance / 2) * normal
+        state = self.start_at(latents[:, -1])
+        if steps == 0:
+            return state
+        restarts = latents.new_zeros(batch, steps)
+        restarts[:, 0] = 1
+        prediction, memory = self.memory(latents[:, :-1], actions, restarts)
+        logit = state.death_logit if prediction.done_logit is None else prediction.done_logit[:, -1]
+        ones = torch.ones_like(state.reward)
+        return WorldModelState(latents[:, -1], memory.cell, memory.hidden, 1 - ones, ones, logit)
+
+    @torch.inference_mode()
+    def step(self, state: WorldModelState, action: Tensor, temperature: float, rng: RowNoise) -> WorldModelState:
+        """Imagine one step with actions (B, A) in [-1, 1]. Takes one draw."""
+        uniform, normal = rng.draw()
+        prediction, memory = self.memory(
+            state.latent[:, None],
+            action[:, None],
+            state.restart[:, None],
+            LSTMState(state.hidden, state.cell),
+        )
+        mixture = type(prediction.mixture)(*(part[:, 0] for part in prediction.mixture))  # (B, K, Z)
+        latent = sample_mixture(mixture, temperature, uniform, normal)
+        logits = prediction.done_logit
+        logit = torch.full_like(state.death_logit, -torch.inf) if logits is None else logits[:, 0]
+        ones = torch.ones_like(state.reward)
+        return WorldModelState(latent, memory.cell, memory.hidden, 1 - ones, ones, logit)
+
+    @torch.inference_mode()
+    def render(self, state: WorldModelState) -> Tensor:
+        """Draw the latents: frames (B, 64, 64, 3) uint8."""
+        observations = self.vision.decode(state.latent).clamp(0, 1)  # (B, 3, 64, 64)
+        return (observations * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+    def reward(self, state: WorldModelState) -> Tensor:
+        """Reward (B,) of the last action."""
+        return state.reward
+
+    def done(self, state: WorldModelState) -> Tensor:
+        """Whether the last action was fatal, (B,) bool: a threshold, not a draw."""
+        return state.death_logit > 0
+
+    def features(self, state: WorldModelState, inputs: ControllerOptions) -> Tensor:
+        """What a controller with `inputs` sees of the state, (B, F)."""
+        return controller_features(inputs, state.latent, state.cell, state.hidden)
