@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from worldmodels.config.blocks import EvolveControllerBlock
-from worldmodels.models.controller import act
+from worldmodels.models.controller import act, controller_features
 from worldmodels.models.files import Controller, LoadedWorldModel
 from worldmodels.models.mdn_rnn import LSTMState
 from worldmodels.models.vae import observations_from_frames, sample_latents
@@ -102,7 +102,12 @@ class DreamerAgent:
         keep = 1 - self.restarts[:, None]
         state = LSTMState(self.state.hidden * keep, self.state.cell * keep)
         latents = self._latents(frames)  # (B, Z)
-        actions = act(self.weights, self.controller, self.options.action_size, latents, state.cell, state.hidden)
+        actions = act(
+            self.weights,
+            controller_features(self.controller, latents, state.cell, state.hidden),
+            self.controller,
+            self.options.action_size,
+        )
         self._remember(latents, actions, state)
         self.seen = latents
         return actions.cpu().numpy()
