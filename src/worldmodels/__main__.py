@@ -1,6 +1,7 @@
 """The command line: `python -m worldmodels STAGE ...`, one command per stage, each with --help."""
 
 import importlib
+import os
 import pkgutil
 import sys
 
@@ -19,6 +20,9 @@ def commands() -> dict[str, str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
+    # Threads that spin while they wait lose most of a core to each other as soon as the machine does anything else:
+    # measured on two shared cores, V trains 2.5 times as fast with waiting threads asleep.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     words = sys.argv[1:] if arguments is None else arguments
     known = commands()
     if not words or words[0] in {"-h", "--help"}:

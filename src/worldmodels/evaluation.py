@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from worldmodels.config.blocks import EvolveControllerBlock
-from worldmodels.models.controller import act, controller_features
+from worldmodels.models.controller import act
 from worldmodels.models.files import Controller, LoadedWorldModel
 from worldmodels.models.mdn_rnn import LSTMState
 from worldmodels.models.vae import observations_from_frames, sample_latents
@@ -84,7 +84,7 @@ class DreamerAgent:
         self.weights = torch.as_tensor(controller.weights, dtype=torch.float32, device=self.device)  # (D,)
         self.options = world_model.mdn_rnn.options
         self.state = world_model.mdn_rnn.initial_state(slots)
-        self.restarts = torch.ones(slots, device=self.device)
+        self.restarts = np.ones(slots, dtype=np.float32)
         self.noise = np.zeros((slots, max_steps, self.options.latent_size), dtype=np.float32)
         self.step = np.zeros(slots, dtype=np.int64)
         self.seen: Tensor | None = None  # (B, Z), last latents
@@ -99,16 +99,13 @@ class DreamerAgent:
     @torch.inference_mode()
     def act(self, frames: np.ndarray) -> np.ndarray:
         """One step of V, C and M for all slots."""
-        keep = 1 - self.restarts[:, None]
+        restarts = torch.from_numpy(self.restarts).to(self.device)                           # (B,)
+        keep = 1 - restarts[:, None]
         state = LSTMState(self.state.hidden * keep, self.state.cell * keep)
         latents = self._latents(frames)  # (B, Z)
-        actions = act(
-            self.weights,
-            controller_features(self.controller, latents, state.cell, state.hidden),
-            self.controller,
-            self.options.action_size,
-        )
-        self._remember(latents, actions, state)
+        sizes, memory = self.options, (state.cell, state.hidden)
+        actions = act(self.weights, self.controller, sizes.action_size, latents, *memory)  # (B, A)
+        self._remember(latents, actions, restarts, state)
         self.seen = latents
         return actions.cpu().numpy()
 
@@ -122,11 +119,11 @@ class DreamerAgent:
         noise = torch.from_numpy(self.noise[np.arange(len(steps)), steps]).to(self.device)
         return sample_latents(mean.float(), log_variance.float(), noise)
 
-    def _remember(self, latents: Tensor, actions: Tensor, state: LSTMState) -> None:
-        flags = [self.restarts[:, None]] if self.options.restart_input else []
+    def _remember(self, latents: Tensor, actions: Tensor, restarts: Tensor, state: LSTMState) -> None:
+        flags = [restarts[:, None]] if self.options.restart_input else []
         inputs = torch.cat([latents, actions, *flags], dim=1)[:, None]  # (B, 1, I)
-        _, self.state = self.model.mdn_rnn.recur(inputs, self.restarts[:, None], state)
-        self.restarts = torch.zeros_like(self.restarts)
+        _, self.state = self.model.mdn_rnn.recur(inputs, torch.zeros_like(restarts)[:, None], state)
+        self.restarts = np.zeros_like(self.restarts)
         self.step += 1
 
 

@@ -29,7 +29,7 @@ rule tabulate:
         runtime=10,
         gpu=0,
     shell:
-        "python -m worldmodels tabulate --experiment {wildcards.experiment} --episodes {input.episodes} "
+        "python -m worldmodels tabulate --episodes {input.episodes} "
         "--controllers {input.controllers} --csv {output.csv} --markdown {output.markdown} --latex {output.latex} "
         "--config {params.config:q} --log {log}"
 

@@ -41,11 +41,14 @@ def split_weights(weights: Tensor, options: ControllerOptions, action_size: int)
     return matrix, weights[..., rows:] if options.bias else None
 
 
-def act(weights: Tensor, features: Tensor, options: ControllerOptions, action_size: int) -> Tensor:
+def act(
+    weights: Tensor, options: ControllerOptions, action_size: int, latent: Tensor, cell: Tensor, hidden: Tensor
+) -> Tensor:
     """Actions (B, A) in (-1, 1): a = tanh(W x + b).
 
-    weights: (D,) for one controller, or (B, D), a controller for each row; features: (B, F).
+    weights: (D,) for one controller, or (B, D), a controller for each row. latent (B, Z), cell and hidden (B, H).
     """
     matrix, bias = split_weights(weights, options, action_size)
+    features = controller_features(options, latent, cell, hidden)  # (B, F)
     actions = (features.unsqueeze(-2) * matrix).sum(-1)  # (B, A)
     return torch.tanh(actions if bias is None else actions + bias)

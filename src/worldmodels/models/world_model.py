@@ -90,7 +90,12 @@ class WorldModel:
         self.action_size, self.noise_size = options.action_size, options.latent_size
         self.latent_size, self.hidden_size = options.latent_size, options.hidden_size
 
-    @torch.inference_mode()
+    @property
+    def device(self) -> torch.device:
+        """Where M's weights are."""
+        return self.memory.bias.device
+
+    @torch.no_grad()
     def start(self, rng: RowNoise) -> WorldModelState:
         """Begin one dream for each row of `rng`, on recorded first frames. Takes one draw."""
         if self.starts is None:
@@ -104,7 +109,7 @@ class WorldModel:
         no_death = torch.full_like(zeros, -torch.inf)
         return WorldModelState(latents, cell, hidden, torch.ones_like(zeros), zeros, no_death)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def observe(self, frames: Tensor, actions: Tensor, rng: RowNoise | None = None) -> WorldModelState:
         """Watch the first T + 1 frames of B episodes, and what was done there.
 
@@ -130,7 +135,7 @@ class WorldModel:
         ones = torch.ones_like(state.reward)
         return WorldModelState(latents[:, -1], memory.cell, memory.hidden, 1 - ones, ones, logit)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def step(self, state: WorldModelState, action: Tensor, temperature: float, rng: RowNoise) -> WorldModelState:
         """Imagine one step with actions (B, A) in [-1, 1]. Takes one draw."""
         uniform, normal = rng.draw()
@@ -147,10 +152,15 @@ class WorldModel:
         ones = torch.ones_like(state.reward)
         return WorldModelState(latent, memory.cell, memory.hidden, 1 - ones, ones, logit)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def render(self, state: WorldModelState) -> Tensor:
-        """Draw the latents: frames (B, 64, 64, 3) uint8."""
-        observations = self.vision.decode(state.latent).clamp(0, 1)  # (B, 3, 64, 64)
+        """Draw a state: frames (B, 64, 64, 3) uint8."""
+        return self.render_latents(state.latent)
+
+    @torch.no_grad()
+    def render_latents(self, latents: Tensor) -> Tensor:
+        """Draw latents (B, Z): frames (B, 64, 64, 3) uint8."""
+        observations = self.vision.decode(latents).clamp(0, 1)  # (B, 3, 64, 64)
         return (observations * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
     def reward(self, state: WorldModelState) -> Tensor:

@@ -2,6 +2,7 @@
 
 from typing import Protocol, Self, TypeVar
 
+import torch
 from torch import Tensor
 
 from worldmodels.config.models import ControllerOptions
@@ -28,6 +29,11 @@ class Simulator(Protocol[AnyState]):
 
     action_size: int
     noise_size: int  # uniform and normal numbers that a row takes in one draw
+
+    @property
+    def device(self) -> torch.device:
+        """Where its tensors are."""
+        ...
 
     def start(self, rng: RowNoise) -> AnyState:
         """Begin an episode in each row of `rng`. Takes one draw."""

@@ -1,0 +1,39 @@
+"""Published numbers that stand beside ours, each with its source."""
+
+from typing import NamedTuple
+
+
+class PublishedRow(NamedTuple):
+    """A row of a published table: mean and standard deviation over episodes, None where nothing was reported."""
+
+    virtual: tuple[float, float] | None
+    actual: tuple[float, float] | None
+    temperature: float | None = None
+
+
+WORLD_MODELS_DOOM = {
+    # Ha & Schmidhuber 2018, table 2: 100 real rollouts a row.
+    "tau-0.10": PublishedRow((2086, 140), (193, 58), 0.10),
+    "tau-0.50": PublishedRow((2060, 277), (196, 50), 0.50),
+    "tau-1.00": PublishedRow((1145, 690), (868, 511), 1.00),
+    "tau-1.15": PublishedRow((918, 546), (1092, 556), 1.15),
+    "tau-1.30": PublishedRow((732, 269), (753, 139), 1.30),
+    "random": PublishedRow(None, (210, 108)),
+}
+QUOTED = {
+    # Rows that the paper's table quotes from elsewhere; nothing of ours stands in them.
+    "world-models-doom": {"gym leaderboard": PublishedRow(None, (820, 58))},
+}
+PUBLISHED: dict[str, dict[str, PublishedRow]] = {"world-models-doom": WORLD_MODELS_DOOM}
+SOLVED = {"world-models-doom": 750.0}
+"""Score that counts as solved (paper, section 4.1)."""
+
+
+def published_row(table: str | None, variant: str) -> PublishedRow | None:
+    """The published row of a variant, if there is one."""
+    return PUBLISHED.get(table or "", {}).get(variant)
+
+
+def as_text(value: tuple[float, float] | None) -> str:
+    """Mean ± standard deviation, or nothing."""
+    return "" if value is None else f"{value[0]:g} ± {value[1]:g}"

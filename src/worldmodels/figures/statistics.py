@@ -1,0 +1,73 @@
+"""Means, standard deviations and confidence intervals of episode scores.
+
+The standard deviation is over episodes, as the papers report it (with n - 1). The interval says where the mean would lie
+if training and playing were repeated: a two-level bootstrap draws training seeds, then episodes within each.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from worldmodels.seeds import generator
+
+RESAMPLES = 10_000
+LEVEL = 0.95
+BLOCK_NUMBERS = 2_000_000
+"""Numbers that a block of resamples may hold at once: 16 MB."""
+
+
+class Summary(NamedTuple):
+    """A score with its uncertainty."""
+
+    mean: float
+    sd: float  # over episodes
+    low: float  # 95 % interval of the mean
+    high: float
+    episodes: int
+    seeds: int  # with one training seed, the interval covers episodes only
+
+
+def summarise(groups: Sequence[Sequence[float]]) -> Summary:
+    """Summarise scores, one group of episodes per training seed; every seed has the same weight in the mean.
+
+    Raises ValueError for an empty group.
+    """
+    scores = [np.asarray(group, dtype=np.float64) for group in groups]
+    if not scores or any(len(group) == 0 for group in scores):
+        raise ValueError("every training seed needs at least one episode")
+    pooled = np.concatenate(scores)
+    low, high = bootstrap_interval(scores)
+    mean = float(np.mean([group.mean() for group in scores]))
+    sd = float(pooled.std(ddof=1)) if len(pooled) > 1 else 0.0
+    return Summary(mean, sd, low, high, len(pooled), len(scores))
+
+
+def bootstrap_interval(groups: Sequence[np.ndarray]) -> tuple[float, float]:
+    """95 % percentile interval of the mean of group means, by resampling groups and then episodes within them.
+
+    With one group only its episodes are resampled. The random stream is fixed: the same scores give the same interval.
+    """
+    rng = generator("bootstrap")
+    # Drawn anew for every place: a group that is drawn twice contributes two independent resamples.
+    means = np.stack([_drawn(rng, groups) for _ in groups])  # (S, RESAMPLES)
+    tail = 100 * (1 - LEVEL) / 2
+    low, high = np.percentile(means.mean(axis=0), [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def _drawn(rng: np.random.Generator, groups: Sequence[np.ndarray]) -> np.ndarray:
+    """Means of resamples of one randomly drawn group each, (RESAMPLES,)."""
+    candidates = np.stack([_group_means(rng, group) for group in groups])  # (S, RESAMPLES)
+    chosen = rng.integers(len(groups), size=RESAMPLES)
+    return candidates[chosen, np.arange(RESAMPLES)]
+
+
+def _group_means(rng: np.random.Generator, scores: np.ndarray) -> np.ndarray:
+    """Means of RESAMPLES resamples of `scores`, in blocks of bounded memory."""
+    block = max(1, BLOCK_NUMBERS // len(scores))
+    parts = []
+    for start in range(0, RESAMPLES, block):
+        count = min(block, RESAMPLES - start)
+        parts.append(scores[rng.integers(len(scores), size=(count, len(scores)))].mean(axis=1))
+    return np.concatenate(parts)

@@ -1,0 +1,205 @@
+"""The table of an experiment: our scores beside the published ones, as CSV, Markdown and LaTeX."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from worldmodels.config.experiments import ExperimentOptions
+from worldmodels.figures.episodes import Episode
+from worldmodels.figures.published import QUOTED, PublishedRow, as_text, published_row
+from worldmodels.figures.statistics import Summary, summarise
+
+COLUMNS = (
+    *("variant", "virtual_mean", "virtual_sd", "virtual_n"),
+    *("actual_mean", "actual_sd", "actual_ci_low", "actual_ci_high", "actual_n", "training_seeds"),
+    *("paper_virtual", "paper_actual", "verdict", "environment_frames", "generations", "dream_steps", "scale"),
+)
+PARTLY = 0.8
+"""A mean of at least this share of the paper's counts as partly reproduced."""
+
+
+class Budget(NamedTuple):
+    """What a variant cost, per training seed."""
+
+    environment_frames: int
+    generations: int
+    dream_steps: int
+
+
+class TableRow(NamedTuple):
+    """One row: ours (if we ran it) and the published one (if there is one)."""
+
+    variant: str
+    label: str
+    virtual: Summary | None
+    actual: Summary | None
+    per_seed: dict[int, Summary]
+    paper: PublishedRow | None
+    verdict: str
+    budget: Budget | None
+
+
+def build_rows(
+    options: ExperimentOptions, episodes: Sequence[Episode], budgets: Mapping[str, Budget]
+) -> list[TableRow]:
+    """Rows in the order of the experiment's variants, then rows that the published table quotes from elsewhere."""
+    rows = [_row(name, options, episodes, budgets.get(name)) for name in options.variants]
+    quoted = QUOTED.get(options.published or "", {})
+    return rows + [TableRow(name, f"{name} (quoted)", None, None, {}, row, "", None) for name, row in quoted.items()]
+
+
+def _row(name: str, options: ExperimentOptions, episodes: Sequence[Episode], budget: Budget | None) -> TableRow:
+    own = [episode for episode in episodes if episode.variant == name]
+    actual = _by_seed(own, "real")
+    virtual = _by_seed(own, "dream")
+    summary = summarise(list(actual.values())) if actual else None
+    paper = published_row(options.published, name)
+    return TableRow(
+        variant=name,
+        label=_label(name, options),
+        virtual=summarise(list(virtual.values())) if virtual else None,
+        actual=summary,
+        per_seed={seed: summarise([scores]) for seed, scores in actual.items()},
+        paper=paper,
+        verdict=verdict(options.scale, summary, paper),
+        budget=budget,
+    )
+
+
+def _label(name: str, options: ExperimentOptions) -> str:
+    variant = options.variants[name]
+    if variant.policy == "random":
+        return "random policy"
+    chosen = {"mean": "", "best": ", best dream score", "validation": ", selected on real validation episodes"}
+    return f"τ = {variant.temperature:.2f}{chosen[variant.selection]}"
+
+
+def _by_seed(episodes: Sequence[Episode], environment: str) -> dict[int, list[float]]:
+    groups: dict[int, list[float]] = {}
+    for episode in episodes:
+        if episode.environment == environment:
+            groups.setdefault(episode.training_seed, []).append(episode.total)
+    return dict(sorted(groups.items()))
+
+
+def verdict(scale: str, ours: Summary | None, paper: PublishedRow | None) -> str:
+    """Is the paper's real score reproduced? Only an experiment at the paper's scale may say.
+
+    reproduced: our 95 % interval contains the paper's mean; better: it lies above; partly: it lies below, but our mean
+    is at least 80 % of the paper's; not: otherwise.
+    """
+    if ours is None or paper is None or paper.actual is None:
+        return ""
+    if scale != "paper":
+        return "smaller scale"
+    mean = paper.actual[0]
+    if ours.low > mean:
+        return "better"
+    if ours.high >= mean:
+        return "reproduced"
+    return "partly" if ours.mean >= PARTLY * mean else "not"
+
+
+def csv_text(rows: Sequence[TableRow], options: ExperimentOptions) -> str:
+    """table.csv: see COLUMNS. Empty cells mean that there is no such number."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_cells(row, options.scale) for row in rows)
+    return text.getvalue()
+
+
+def _cells(row: TableRow, scale: str) -> dict[str, Any]:
+    cells: dict[str, Any] = dict.fromkeys(COLUMNS, "")
+    cells |= {"variant": row.variant, "verdict": row.verdict, "scale": scale if row.actual else "quoted"}
+    if row.virtual is not None:
+        cells |= {"virtual_mean": f"{row.virtual.mean:.1f}", "virtual_sd": f"{row.virtual.sd:.1f}"}
+        cells["virtual_n"] = row.virtual.episodes
+    if row.actual is not None:
+        ours = row.actual
+        cells |= {"actual_mean": f"{ours.mean:.1f}", "actual_sd": f"{ours.sd:.1f}", "actual_n": ours.episodes}
+        cells |= {"actual_ci_low": f"{ours.low:.1f}", "actual_ci_high": f"{ours.high:.1f}"}
+        cells["training_seeds"] = ours.seeds
+    if row.paper is not None:
+        cells |= {"paper_virtual": as_text(row.paper.virtual), "paper_actual": as_text(row.paper.actual)}
+    if row.budget is not None:
+        cells |= row.budget._asdict()
+    return cells
+
+
+def markdown_text(rows: Sequence[TableRow], options: ExperimentOptions) -> str:
+    """The table for people, with every training seed and notes on what the numbers are."""
+    lines = [f"# {options.title or 'Results'}", ""]
+    if options.scale == "smoke":
+        lines += ["**Smoke test: these numbers mean nothing.** They only show that the workflow runs.", ""]
+    lines += [
+        "| | in the dream | real game | 95 % interval | paper, dream | paper, real | verdict |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [f"| {' | '.join(_visible_cells(row))} |" for row in rows]
+    ours = [row for row in rows if row.actual is not None]
+    if any(len(row.per_seed) > 1 for row in ours):
+        lines += [
+            "",
+            "Every training seed, in the real game:",
+            "",
+            "| | seed | mean ± sd | 95 % interval | episodes |",
+            "|---|---|---|---|---|",
+        ]
+        lines += [
+            f"| {row.label} | {seed} | {one.mean:.0f} ± {one.sd:.0f} | {one.low:.0f} to {one.high:.0f} | {one.episodes} |"
+            for row in ours
+            for seed, one in row.per_seed.items()
+        ]
+    return "\n".join([*lines, "", *_notes(ours, options)]) + "\n"
+
+
+def _visible_cells(row: TableRow) -> list[str]:
+    virtual = f"{row.virtual.mean:.0f} ± {row.virtual.sd:.0f}" if row.virtual else ""
+    actual = f"{row.actual.mean:.0f} ± {row.actual.sd:.0f}" if row.actual else ""
+    interval = f"{row.actual.low:.0f} to {row.actual.high:.0f}" if row.actual else ""
+    paper = (as_text(row.paper.virtual), as_text(row.paper.actual)) if row.paper else ("", "")
+    return [row.label, virtual, actual, interval, *paper, row.verdict]
+
+
+def _notes(rows: Sequence[TableRow], options: ExperimentOptions) -> list[str]:
+    seeds = max((row.actual.seeds for row in rows if row.actual), default=0)
+    episodes = max((row.actual.episodes for row in rows if row.actual), default=0)
+    between = "training seeds, then episodes" if seeds > 1 else "episodes only: there is one training seed"
+    notes = [
+        "Survival in tics; mean ± standard deviation over episodes, as the paper reports it.",
+        f"Scale: {options.scale}. Training seeds: {seeds}. Real episodes a row: {episodes}, all on report seeds.",
+        f"Interval: 95 % bootstrap over {between}.",
+    ]
+    budget = next((row.budget for row in rows if row.budget), None)
+    if budget is not None:
+        notes.append(
+            f"Budget per training seed: {budget.environment_frames:,} real frames of the random policy, "
+            f"{budget.generations} generations, {budget.dream_steps:,} dream steps."
+        )
+    if any("validation" in row.label for row in rows):
+        notes.append("Rows selected on real validation episodes have used the real game for more than collection.")
+    return [f"- {note}" for note in notes]
+
+
+LATEX_SPECIAL = {"&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "τ": r"$\tau$", "±": r"$\pm$"}
+
+
+def latex_text(rows: Sequence[TableRow], options: ExperimentOptions) -> str:
+    """A booktabs table; needs \\usepackage{booktabs}."""
+    lines = ["% Needs \\usepackage{booktabs}."]
+    if options.scale == "smoke":
+        lines.append("% Smoke test: these numbers mean nothing.")
+    lines += [r"\begin{tabular}{lrrrrr}", r"\toprule"]
+    lines += [r" & Dream & Real game & 95\,\% interval & Paper, dream & Paper, real \\", r"\midrule"]
+    for row in rows:
+        lines.append(" & ".join(_escape(cell) for cell in _visible_cells(row)[:6]) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    if options.scale == "smoke":
+        lines.append(r"\par Smoke test: these numbers mean nothing.")
+    return "\n".join(lines) + "\n"
+
+
+def _escape(text: str) -> str:
+    return "".join(LATEX_SPECIAL.get(character, character) for character in text)
