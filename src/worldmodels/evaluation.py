@@ -99,7 +99,7 @@ class DreamerAgent:
     @torch.inference_mode()
     def act(self, frames: np.ndarray) -> np.ndarray:
         """One step of V, C and M for all slots."""
-        restarts = torch.from_numpy(self.restarts).to(self.device)                           # (B,)
+        restarts = torch.from_numpy(self.restarts).to(self.device)  # (B,)
         keep = 1 - restarts[:, None]
         state = LSTMState(self.state.hidden * keep, self.state.cell * keep)
         latents = self._latents(frames)  # (B, Z)

@@ -64,7 +64,7 @@ rule plot:
         runtime=15,
         gpu=0,
     shell:
-        "python -m worldmodels plot --figure {wildcards.figure} --experiment {wildcards.experiment} "
+        "python -m worldmodels plot --figure {wildcards.figure} "
         "--table {input.table} --episodes {input.episodes} --histories {input.histories} "
         "--vae-metrics {input.vae_metrics} --mdn-rnn-metrics {input.mdn_rnn_metrics} --shard {input.shard} "
         "--vae {input.vae} --mdn-rnn {input.mdn_rnn} --latents {input.latents} --controller {input.controller} "

@@ -53,6 +53,10 @@ class LoadedWorldModel(NamedTuple):
         means, log_variances = (torch.from_numpy(part).to(self.device) for part in self.latents.first_frames(count))
         return StartLatents(means, log_variances)
 
+    def with_starts(self, starts: StartLatents) -> WorldModel:
+        """The world model, with dreams that begin at `starts`."""
+        return WorldModel(self.vae, self.mdn_rnn, starts)
+
 
 def load_world_model_files(
     vae_path: Path, mdn_rnn_path: Path, latents_path: Path, device: torch.device

@@ -1,0 +1,145 @@
+"""The figures of an experiment, from plain data: no file layout is known here."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+
+from worldmodels.figures.published import PublishedRow
+from worldmodels.figures.statistics import Summary
+from worldmodels.figures.style import BLACK, BLUE, CYCLE, GREEN, GREY, ORANGE, RED
+
+History = Mapping[str, np.ndarray]
+"""Columns of a history: arrays of one length; nan where a generation was not scored."""
+
+
+class TemperaturePoint(NamedTuple):
+    """Scores of the controllers that were evolved at one temperature."""
+
+    temperature: float
+    virtual: Summary | None
+    actual: Summary | None
+    paper: PublishedRow | None
+
+
+def plot_evolution(axes: Axes, histories: Sequence[History], label: str) -> None:
+    """Best, mean and worst of every generation, and the score of the distribution's mean; a thin line per seed."""
+    names = (("best", GREEN), ("mean", BLUE), ("worst", GREY))
+    for history in histories:
+        for name, colour in names:
+            axes.plot(history["generation"], history[name], color=colour, alpha=0.85 if len(histories) == 1 else 0.5)
+        scored = ~np.isnan(history["evaluation"])
+        axes.plot(history["generation"][scored], history["evaluation"][scored], "o-", color=RED, markersize=3.5)
+    for name, colour in (*names, ("mean of the distribution", RED)):
+        axes.plot([], [], color=colour, label=name)
+    axes.set(xlabel="generation", ylabel="survival in the dream (tics)", title=label)
+    axes.set_ylim(bottom=0)
+    axes.legend(ncols=2, loc="upper left")
+    axes.set_ylim(top=1.25 * axes.get_ylim()[1])
+
+
+def plot_survival(axes: Axes, scores: Mapping[str, Sequence[float]], solved: float, longest: float) -> None:
+    """Histogram of survival in the real game, one outline per variant, and the mean that solves the task."""
+    bins = np.linspace(0, longest, 43)
+    for (label, values), colour in zip(scores.items(), (*CYCLE, BLACK), strict=False):
+        random = label.startswith("random")
+        weights = np.full(len(values), 100 / len(values))
+        axes.hist(
+            *(values, bins),
+            weights=weights,
+            histtype="stepfilled" if random else "step",
+            color=GREY if random else colour,
+            alpha=0.45 if random else 1,
+            linewidth=1.3,
+            label=f"{label}: mean {np.mean(values):.0f} (n = {len(values)})",
+        )
+    axes.axvline(solved, color=BLACK, linewidth=0.8, linestyle=":")
+    axes.text(solved + 15, axes.get_ylim()[1] * 0.97, f"solved: mean {solved:.0f}", fontsize=7, va="top")
+    axes.set(xlabel="survival in the real game (tics)", ylabel="episodes (%)", xlim=(0, longest))
+    axes.legend(loc="upper right", bbox_to_anchor=(1, 0.9))
+
+
+def plot_temperature(axes: Axes, points: Sequence[TemperaturePoint], solved: float) -> None:
+    """Score in the dream and in the real game against the temperature of the dream, with the paper's points.
+
+    Where the dream says much more than the real game, the controller cheats its world model.
+    """
+    points = sorted(points, key=lambda point: point.temperature)
+    ours = [point for point in points if point.actual is not None and point.virtual is not None]
+    taus = [point.temperature for point in ours]
+    dream = [point.virtual.mean for point in ours if point.virtual]
+    real = [point.actual for point in ours if point.actual]
+    axes.plot(taus, dream, "s-", color=ORANGE, label="dream, ours")
+    errors = [[one.mean - one.low for one in real], [one.high - one.mean for one in real]]
+    axes.errorbar(
+        taus, [one.mean for one in real], errors, fmt="o-", color=BLUE, capsize=2.5, label="real game, ours (95 %)"
+    )
+    paper = [
+        (point.temperature, point.paper)
+        for point in points
+        if point.paper and point.paper.virtual and point.paper.actual
+    ]
+    if paper:
+        axes.plot([tau for tau, _ in paper], [row.virtual[0] for _, row in paper if row.virtual], "s:", color=ORANGE,
+                  markerfacecolor="white", linewidth=1, label="dream, paper")  # fmt: skip
+        axes.plot([tau for tau, _ in paper], [row.actual[0] for _, row in paper if row.actual], "o:", color=BLUE,
+                  markerfacecolor="white", linewidth=1, label="real game, paper")  # fmt: skip
+    axes.axhline(solved, color=BLACK, linewidth=0.8, linestyle=":")
+    axes.text(0.02, solved + 25, "solved", fontsize=7, transform=axes.get_yaxis_transform())
+    axes.set(xlabel="temperature of the dream (τ)", ylabel="survival (tics)", ylim=(0, 2350))
+    axes.legend(loc="upper right")
+
+
+def plot_training(axes_pair: Sequence[Axes], vae: Sequence[History], mdn_rnn: Sequence[History]) -> None:
+    """Losses of V and of M against updates, a line per training seed."""
+    left, right = axes_pair
+    for history in vae:
+        left.plot(history["step"], history["reconstruction"], color=BLUE)
+        left.plot(history["step"], history["kl"], color=ORANGE)
+    left.set(xlabel="update of V", ylabel="loss of one frame", yscale="log")
+    _direct_label(left, vae[0], "reconstruction", "reconstruction (squared error)", BLUE)
+    _direct_label(left, vae[0], "kl", "KL (nats)", ORANGE)
+    for history in mdn_rnn:
+        right.plot(history["step"], history["nll"], color=BLUE)
+        if "done" in history:
+            right.plot(history["step"], history["done"], color=RED)
+    right.set(xlabel="update of M", ylabel="loss of one step")
+    right.set_ylim(bottom=0)
+    _direct_label(right, mdn_rnn[0], "nll", "next latent (nats a dimension)", BLUE)
+    if "done" in mdn_rnn[0]:
+        _direct_label(right, mdn_rnn[0], "done", "death (weighted)", RED)
+
+
+def _direct_label(axes: Axes, history: History, name: str, text: str, colour: str) -> None:
+    """Write what a curve is above its middle, instead of in a legend."""
+    middle = len(history[name]) // 2
+    high = float(np.max(history[name][middle - len(history[name]) // 6 :]))
+    axes.annotate(
+        text,
+        (history["step"][middle], high),
+        xytext=(0, 5),
+        textcoords="offset points",
+        color=colour,
+        fontsize=7.5,
+        ha="center",
+    )
+
+
+def picture_grid(rows: Sequence[np.ndarray], labels: Sequence[str], titles: Sequence[str]) -> plt.Figure:
+    """Rows of pictures: each (n, H, W, 3) uint8, with a label at its left; `titles` stand above the first row."""
+    count = len(rows[0])
+    drawn, axes = plt.subplots(len(rows), count, figsize=(0.85 * count + 0.5, 0.95 * len(rows) + 0.1), squeeze=False)
+    for row, (pictures, label) in enumerate(zip(rows, labels, strict=True)):
+        for column, picture in enumerate(pictures):
+            cell = axes[row, column]
+            cell.imshow(picture, interpolation="nearest")
+            cell.set(xticks=[], yticks=[])
+            cell.grid(False)
+            for spine in cell.spines.values():
+                spine.set_visible(False)
+            if row == 0 and titles:
+                cell.set_title(titles[column], fontsize=7, pad=2)
+        axes[row, 0].set_ylabel(label, fontsize=7.5)
+    return drawn

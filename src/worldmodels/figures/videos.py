@@ -1,0 +1,61 @@
+"""Films: pictures side by side under captions, as H.264 that plays in every browser."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import imageio.v2 as imageio
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from worldmodels.runtime.files import atomic_path
+
+SCALE = 4
+"""A frame of 64 pixels is shown at 256."""
+CAPTION_PIXELS = 32
+FRAMES_PER_SECOND = 35
+"""Doom runs at 35 tics a second: films show it at its true speed."""
+
+
+def write_mp4(path: Path, pictures: Iterable[np.ndarray], fps: int = FRAMES_PER_SECOND) -> None:
+    """Write pictures (H, W, 3) uint8, of even height and width, as a film. Atomic."""
+    options = ["-preset", "medium", "-crf", "30", "-threads", "1", "-map_metadata", "-1", "-movflags", "+faststart"]
+    with atomic_path(path) as temporary:
+        settings = {"fps": fps, "codec": "libx264", "pixelformat": "yuv420p", "macro_block_size": 2}
+        with imageio.get_writer(temporary, **settings, output_params=options) as writer:
+            for picture in pictures:
+                writer.append_data(picture)
+
+
+def compose(frames: Sequence[np.ndarray], captions: Sequence[str], footer: str) -> np.ndarray:
+    """Frames (64, 64, 3) uint8 side by side, enlarged, each under its caption, with a line of text below."""
+    large = [np.kron(frame, np.ones((SCALE, SCALE, 1), dtype=np.uint8)) for frame in frames]
+    height, width = large[0].shape[:2]
+    canvas = Image.new("RGB", (width * len(large) + 8 * (len(large) - 1), height + 2 * CAPTION_PIXELS), "white")
+    draw = ImageDraw.Draw(canvas)
+    font = ImageFont.load_default(15)
+    for index, (picture, caption) in enumerate(zip(large, captions, strict=True)):
+        left = index * (width + 8)
+        canvas.paste(Image.fromarray(picture), (left, CAPTION_PIXELS))
+        draw.text((left + width / 2, CAPTION_PIXELS / 2), caption, "black", font, anchor="mm")
+    draw.text((6, height + 1.5 * CAPTION_PIXELS), footer, "black", font, anchor="lm")
+    return np.asarray(canvas)
+
+
+def arrow(action: float) -> str:
+    """The direction that an action of Take Cover moves to."""
+    if action < -1 / 3:
+        return "left"
+    return "right" if action > 1 / 3 else "still"
+
+
+def real_film(frames: np.ndarray, seen: np.ndarray, actions: np.ndarray) -> Iterator[np.ndarray]:
+    """The agent in the real game beside what V makes of it: frames and seen (T, 64, 64, 3) uint8, actions (T, A)."""
+    for step, (frame, reconstruction, action) in enumerate(zip(frames, seen, actions, strict=True)):
+        yield compose([frame, reconstruction], ["real game", "what V sees"], f"tic {step}   {arrow(float(action[0]))}")
+
+
+def dream_film(frames: np.ndarray, deaths: np.ndarray, actions: np.ndarray, temperature: float) -> Iterator[np.ndarray]:
+    """The agent in its dream: frames (T, 64, 64, 3), deaths (T,) probability that the action was fatal, actions (T, A)."""
+    for step, (frame, death, action) in enumerate(zip(frames, deaths, actions, strict=True)):
+        footer = f"tic {step}  {arrow(float(action[0]))}  p(death) {death:.2f}"
+        yield compose([frame], [f"dream, τ = {temperature:.2f}"], footer)

@@ -1,0 +1,164 @@
+"""Draw one figure of an experiment as SVG and PDF."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
+
+import matplotlib as mpl
+import numpy as np
+import torch
+from matplotlib import pyplot as plt
+
+from worldmodels.config.blocks import ReportBlock
+from worldmodels.data.rollouts import RolloutFrames
+from worldmodels.errors import UserError
+from worldmodels.figures.episodes import read_episodes
+from worldmodels.figures.plots import (
+    TemperaturePoint,
+    picture_grid,
+    plot_evolution,
+    plot_survival,
+    plot_temperature,
+    plot_training,
+)
+from worldmodels.figures.published import SOLVED
+from worldmodels.figures.style import SETTINGS, figure, save_figure
+from worldmodels.figures.tables import build_rows
+from worldmodels.models.files import load_controller, load_world_model_files
+from worldmodels.models.vae import observations_from_frames
+from worldmodels.runtime.device import resolve_device
+from worldmodels.runtime.files import read_json
+from worldmodels.simulators.dreams import DreamOptions
+from worldmodels.simulators.films import dream_frames
+from worldmodels.stages.stage import Stage, input_file, output_file
+from worldmodels.stages.stage import main as run_stage
+
+PICTURES = 8
+
+
+class Plot(Stage):
+    """Options of plot."""
+
+    Block: ClassVar = ReportBlock
+
+    figure: str
+    table: Path = input_file("The table, CSV")
+    episodes: list[Path] = input_file("Episodes of every variant and seed")
+    histories: list[Path] = input_file("Evolution histories of every evolved variant and seed")
+    vae_metrics: list[Path] = input_file("Training histories of V, one a seed")
+    mdn_rnn_metrics: list[Path] = input_file("Training histories of M, one a seed")
+    shard: Path = input_file("A shard of rollouts, for reconstructions")
+    vae: Path = input_file("The VAE's weights, of the seed that is shown")
+    mdn_rnn: Path = input_file("M's weights")
+    latents: Path = input_file("Latents, for the first frames that dreams start from")
+    controller: Path = input_file("The controller that is shown")
+    svg: Path = output_file("The figure, SVG")
+    pdf: Path = output_file("The figure, PDF")
+
+    def run(self) -> None:
+        """Draw the figure that was asked for."""
+        figures: dict[str, Callable[[], None]] = {
+            "evolution": self.evolution,
+            "survival": self.survival,
+            "temperature": self.temperature,
+            "training": self.training,
+            "reconstructions": self.reconstructions,
+            "dream": self.dream,
+        }
+        if self.figure not in figures:
+            raise UserError(f"there is no figure '{self.figure}'; there are {', '.join(figures)}.")
+        figures[self.figure]()
+
+    def evolution(self) -> None:
+        """Best, mean and worst of each generation."""
+        by_variant: dict[str, list[dict[str, np.ndarray]]] = {}
+        for path in self.histories:
+            by_variant.setdefault(path.parent.name, []).append(read_columns(path))
+        with mpl.rc_context(SETTINGS):
+            drawn, axes = plt.subplots(
+                *(1, len(by_variant)), figsize=(1.4 + 3.4 * len(by_variant), 3.2), sharey=True, squeeze=False
+            )
+            for cell, (variant, histories) in zip(axes[0], by_variant.items(), strict=True):
+                plot_evolution(cell, histories, variant.replace("tau-", "τ = "))
+                cell.label_outer()
+            save_figure(drawn, self.svg, self.pdf)
+            plt.close(drawn)
+
+    def survival(self) -> None:
+        """Histogram of real scores."""
+        options = self.block().experiment
+        rows = read_episodes(self.episodes)
+        labels = {row.variant: row.label for row in build_rows(options, rows, {}) if row.actual}
+        scores = {
+            label: [row.total for row in rows if row.variant == variant and row.environment == "real"]
+            for variant, label in labels.items()
+        }
+        with figure(5.6, 3.2) as (drawn, axes):
+            plot_survival(axes, scores, SOLVED.get(options.published or "", 750), self.block().task.max_steps)
+            save_figure(drawn, self.svg, self.pdf)
+
+    def temperature(self) -> None:
+        """Score against temperature."""
+        options = self.block().experiment
+        points = [
+            TemperaturePoint(options.variants[row.variant].temperature, row.virtual, row.actual, row.paper)
+            for row in build_rows(options, read_episodes(self.episodes), {})
+            if row.virtual is not None
+        ]
+        with figure(5.2, 3.6) as (drawn, axes):
+            plot_temperature(axes, points, SOLVED.get(options.published or "", 750))
+            save_figure(drawn, self.svg, self.pdf)
+
+    def training(self) -> None:
+        """Losses of V and M."""
+        with mpl.rc_context(SETTINGS):
+            drawn, axes = plt.subplots(1, 2, figsize=(7.2, 2.8))
+            plot_training(
+                axes, *([read_columns(path) for path in paths] for paths in (self.vae_metrics, self.mdn_rnn_metrics))
+            )
+            save_figure(drawn, self.svg, self.pdf)
+            plt.close(drawn)
+
+    @torch.inference_mode()
+    def reconstructions(self) -> None:
+        """Frames of the data set above what V makes of them."""
+        world_model = load_world_model_files(self.vae, self.mdn_rnn, self.latents, resolve_device(self.device))
+        frames = RolloutFrames([self.shard])
+        rows = np.linspace(0, len(frames) - 1, PICTURES).astype(int)
+        real = np.concatenate([frames.read(int(row), int(row) + 1) for row in rows])
+        observations = observations_from_frames(torch.from_numpy(real).to(world_model.device))
+        decoded = world_model.vae.decode(world_model.vae.encode(observations)[0]).clamp(0, 1)
+        drawn_again = (decoded * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+        self._grid([real, drawn_again], ["real", "reconstructed"], [])
+
+    def dream(self) -> None:
+        """A filmstrip of one dream."""
+        world_model = load_world_model_files(self.vae, self.mdn_rnn, self.latents, resolve_device(self.device))
+        controller = load_controller(self.controller, self.mdn_rnn)
+        evolution = self.block().experiment.evolution
+        temperature = float(read_json(self.controller)["temperature"])
+        options = DreamOptions(controller.options, temperature, 1, evolution.max_steps)
+        weights = torch.as_tensor(controller.weights, dtype=torch.float32, device=world_model.device)
+        film = dream_frames(world_model.model, weights, options, ("plot", "dream"))
+        steps = np.linspace(0, len(film.actions) - 1, 2 * PICTURES).astype(int)
+        titles = [f"t = {step}\np = {film.death_probabilities[step]:.2f}" for step in steps]
+        self._grid([film.frames[steps]], [f"τ = {temperature:.2f}"], titles)
+
+    def _grid(self, rows: list[np.ndarray], labels: list[str], titles: list[str]) -> None:
+        with mpl.rc_context(SETTINGS):
+            drawn = picture_grid(rows, labels, titles)
+            save_figure(drawn, self.svg, self.pdf)
+            plt.close(drawn)
+
+
+def read_columns(path: Path) -> dict[str, np.ndarray]:
+    """Read a CSV of numbers as columns; empty cells become nan."""
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {name: np.array([float(row[name] or "nan") for row in rows]) for name in rows[0]}
+
+
+def main(arguments: list[str]) -> int:
+    """Command line."""
+    return run_stage(Plot, arguments)
