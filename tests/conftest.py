@@ -1,7 +1,10 @@
 """Shared fixtures. Tests never write into the checkout: each works in its own temporary folder."""
 
 import os
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,15 +25,67 @@ def state(tmp_path):
         yield folder
 
 
+class Checkout:
+    """A copy of the project in which Snakemake may run and whose code may be edited."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True)
+        for name in ("Snakefile", "config.yaml", "workflow", "profiles", "envs", "src"):
+            source = REPOSITORY / name
+            if source.is_dir():
+                shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+            else:
+                shutil.copy(source, folder / name)
+        self.environment = os.environ | {
+            "PYTHONPATH": str(folder / "src"),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        }
+
+    def command(self, *words: str) -> list[str]:
+        """Snakemake's command line."""
+        return [sys.executable, "-m", "snakemake", "--cores", "2", *words]
+
+    def snakemake(self, *words: str, timeout: float = 500) -> subprocess.CompletedProcess:
+        """Run Snakemake to its end."""
+        settings = {"capture_output": True, "text": True, "cwd": self.folder, "env": self.environment}
+        return subprocess.run(self.command(*words), timeout=timeout, **settings)
+
+    def planned(self, target: str, *words: str) -> dict[str, int]:
+        """Rules that a dry run would run, and how often."""
+        result = self.snakemake("-n", target, *words)
+        assert result.returncode == 0, result.stdout + result.stderr
+        table = re.search(r"job +count\n[- ]+\n(.*?)\ntotal", result.stdout + result.stderr, re.DOTALL)
+        lines = [line.split() for line in table[1].splitlines()] if table else []
+        return {name: int(count) for name, count in lines}
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        """Change a file of the copy."""
+        path = self.folder / name
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+
+
 @pytest.fixture
-def checkout(tmp_path) -> Path:
-    """A copy of the workflow in which Snakemake may run: Snakefile, rules, profiles and configuration."""
-    folder = tmp_path / "checkout"
-    folder.mkdir()
-    for name in ("Snakefile", "config.yaml", "workflow", "profiles", "envs"):
-        source = REPOSITORY / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name)
-        else:
-            shutil.copy(source, folder / name)
-    return folder
+def checkout(tmp_path) -> Checkout:
+    """A fresh copy of the project."""
+    return Checkout(tmp_path / "checkout")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Checkout:
+    """A copy in which every product of doom-smoke has been made, through Snakemake, on real ViZDoom. Read only."""
+    checkout = Checkout(tmp_path_factory.mktemp("finished") / "checkout")
+    result = checkout.snakemake("smoke")
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-6000:]
+    return checkout
+
+
+@pytest.fixture
+def edited(finished, tmp_path) -> Checkout:
+    """A copy of the finished one, with its results and Snakemake's records, to be changed."""
+    checkout = Checkout(tmp_path / "checkout")
+    shutil.copytree(finished.folder / "results", checkout.folder / "results")
+    shutil.copytree(finished.folder / ".snakemake", checkout.folder / ".snakemake")
+    return checkout

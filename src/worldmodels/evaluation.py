@@ -184,15 +184,15 @@ def play_episodes(
             active = np.array([slot.seed is not None for slot in slots])
             actions = agent.act(games.frames)
             if watch is not None:
-                for index in np.flatnonzero(active):
-                    watch(int(index), games.frames[index], actions[index])
+                for index in np.flatnonzero(active).tolist():
+                    watch(index, games.frames[index], actions[index])
             result = games.step(actions, active)
-            for index in np.flatnonzero(active):
+            for index in np.flatnonzero(active).tolist():
                 _account(slots[index], float(result.rewards[index]))
                 if result.died[index] or result.timed_out[index]:
                     outcome = _finish(slots[index], bool(result.died[index]))
                     done[outcome.episode_seed] = outcome
-                    _next_episode(int(index), slots, games, agent)
+                    _next_episode(index, slots, games, agent)
                     progress.advance(1, mean=float(np.mean([other.total for other in done.values()])))
             if state is not None and state.due:
                 state.save({}, {"outcomes": [list(outcome) for outcome in done.values()]})

@@ -30,7 +30,7 @@ Carry = tuple[Tensor, ...]
 class Objective(Protocol):
     """A network's loss on one batch. `carry` is what one step hands to the next (an LSTM's state), detached."""
 
-    def __call__(self, step: int, batch: Any, carry: Carry | None) -> tuple[Tensor, Metrics, Carry | None]:
+    def __call__(self, step: int, batch: Any, carry: Carry | None, /) -> tuple[Tensor, Metrics, Carry | None]:
         """Return the loss to minimise, scalars to report, and the carry of the next step."""
         ...
 

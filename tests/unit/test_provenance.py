@@ -34,7 +34,9 @@ def test_comments_docstrings_and_layout_change_nothing(package):
     file = package / "models" / "mdn_rnn.py"
     text = file.read_text()
     before = fingerprints(package)
-    file.write_text("# a comment\n" + text.replace("import math\n", "import math  # more\n\n\n").replace('"""', '"""New. ', 1))
+    file.write_text(
+        "# a comment\n" + text.replace("import math\n", "import math  # more\n\n\n").replace('"""', '"""New. ', 1)
+    )
     assert fingerprints(package) == before
 
 

@@ -22,6 +22,15 @@ LATENT, HIDDEN = 4, 8
 DREAM = "worldmodels.simulators.environments:worldmodels/Dream-v0"
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Tiny tensors are not worth a second thread, and wait for it where another program is running."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def networks() -> tuple[ConvVAE, MDNRNN]:
     torch.manual_seed(1)
     vae = ConvVAE(VAEOptions(latent_size=LATENT))

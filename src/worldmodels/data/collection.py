@@ -102,7 +102,9 @@ def collect_shard(output: Path, shard: int, options: ShardOptions, state: StateF
 
 def play(game: Any, policy: Any, seed: int, sink: Any, resize: Any) -> Episode:
     """Play one episode; its frames (T, 64, 64, 3) go to the file `sink`."""
-    screens, actions, rewards = [game.reset(seed)], [], []
+    screens = [game.reset(seed)]
+    actions: list[np.ndarray] = []
+    rewards: list[float] = []
     while True:
         action = policy(len(actions))
         result = game.step(float(action[0]))

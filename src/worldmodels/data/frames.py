@@ -23,7 +23,10 @@ GROUP_BYTES = 100_000_000
 class FrameStore(Protocol):
     """Frames on disk, in chunks: see RolloutFrames."""
 
-    chunk_bounds: list[tuple[int, int]]
+    @property
+    def chunk_bounds(self) -> list[tuple[int, int]]:
+        """(start, stop) of every chunk."""
+        ...
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Frames start:stop, uint8."""

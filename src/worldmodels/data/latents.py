@@ -11,7 +11,7 @@ is a number of consecutive steps of every stream, and the unit of one update.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import h5py
 import hdf5plugin
@@ -77,17 +77,21 @@ def read_latents(path: Path) -> Latents:
         ) from None
 
 
-class StreamBatch(NamedTuple):
+Values = TypeVar("Values")
+"""Arrays, or tensors of the same shapes."""
+
+
+class StreamBatch(NamedTuple, Generic[Values]):
     """One chunk of all streams: B streams, L steps."""
 
-    means: np.ndarray  # (B, L, Z) float32
-    log_variances: np.ndarray  # (B, L, Z) float32
-    next_means: np.ndarray  # (B, L, Z) posterior of z_{t+1}; anything where `has_next` is 0
-    next_log_variances: np.ndarray  # (B, L, Z)
-    actions: np.ndarray  # (B, L, A) float32
-    restarts: np.ndarray  # (B, L) 1 on the first frame of an episode
-    has_next: np.ndarray  # (B, L) 0 on the last step of an episode
-    fatal: np.ndarray  # (B, L) 1 where the action was fatal
+    means: Values  # (B, L, Z) float32
+    log_variances: Values  # (B, L, Z) float32
+    next_means: Values  # (B, L, Z) posterior of z_{t+1}; anything where `has_next` is 0
+    next_log_variances: Values  # (B, L, Z)
+    actions: Values  # (B, L, A) float32
+    restarts: Values  # (B, L) 1 on the first frame of an episode
+    has_next: Values  # (B, L) 0 on the last step of an episode
+    fatal: Values  # (B, L) 1 where the action was fatal
 
 
 def split_episodes(episodes: int, held_out: float) -> tuple[np.ndarray, np.ndarray]:
@@ -142,13 +146,13 @@ class Streams:
             self._pass = number, rows[: self.streams * width].reshape(self.streams, width)
         return self._pass[1]
 
-    def batch(self, update: int) -> StreamBatch:
+    def batch(self, update: int) -> StreamBatch[np.ndarray]:
         """The chunk of update `update` (counted over all passes)."""
         number, position = divmod(update, self.updates_per_pass)
         rows = self.rows(number)[:, position * self.chunk : (position + 1) * self.chunk]  # (B, L)
         return self.gather(rows, starts_pass=position == 0)
 
-    def gather(self, rows: np.ndarray, starts_pass: bool) -> StreamBatch:
+    def gather(self, rows: np.ndarray, starts_pass: bool) -> StreamBatch[np.ndarray]:
         """Build a batch of data set rows (B, L); at the start of a pass every stream restarts."""
         latents = self.latents
         first, has_next, fatal = (facts[rows] for facts in self._per_row)
@@ -166,17 +170,9 @@ class Streams:
             fatal=fatal,
         )
 
-    def iterate(self, first_update: int) -> Iterator[StreamBatch]:
+    def iterate(self, first_update: int) -> Iterator[StreamBatch[np.ndarray]]:
         """Yield batches for ever, from update `first_update`."""
         update = first_update
         while True:
             yield self.batch(update)
             update += 1
-
-
-def concatenate_facts(shards: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Actions, episode offsets and deaths of many shards as one, from objects with those three fields."""
-    actions = np.concatenate([shard.actions for shard in shards])
-    lengths = np.concatenate([np.diff(shard.episode_offsets) for shard in shards])
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return actions, offsets, np.concatenate([shard.deaths for shard in shards])

@@ -47,7 +47,8 @@ def plot_survival(axes: Axes, scores: Mapping[str, Sequence[float]], solved: flo
         random = label.startswith("random")
         weights = np.full(len(values), 100 / len(values))
         axes.hist(
-            *(values, bins),
+            np.asarray(values),
+            bins.tolist(),
             weights=weights,
             histtype="stepfilled" if random else "step",
             color=GREY if random else colour,

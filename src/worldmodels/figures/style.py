@@ -21,7 +21,7 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK, GREY = (
 )
 CYCLE = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED)
 COLUMN_INCHES = 4.6
-SETTINGS: dict[str, Any] = {
+SETTINGS: Any = {
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.spines.top": False,

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-import imageio.v2 as imageio
+import imageio.v2 as imageio  # type: ignore[import-untyped, unused-ignore]
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -20,8 +21,10 @@ def write_mp4(path: Path, pictures: Iterable[np.ndarray], fps: int = FRAMES_PER_
     """Write pictures (H, W, 3) uint8, of even height and width, as a film. Atomic."""
     options = ["-preset", "medium", "-crf", "30", "-threads", "1", "-map_metadata", "-1", "-movflags", "+faststart"]
     with atomic_path(path) as temporary:
-        settings = {"fps": fps, "codec": "libx264", "pixelformat": "yuv420p", "macro_block_size": 2}
-        with imageio.get_writer(temporary, **settings, output_params=options) as writer:
+        writer: Any = imageio.get_writer(
+            temporary, fps=fps, codec="libx264", pixelformat="yuv420p", macro_block_size=2, output_params=options
+        )
+        with writer:
             for picture in pictures:
                 writer.append_data(picture)
 

@@ -182,9 +182,8 @@ def sample_mixture(mixture: MixtureParameters, temperature: float, uniform: Tens
 
 def choose_components(log_weights: Tensor, temperature: float, uniform: Tensor) -> Tensor:
     """Index (..., Z) of the component that `uniform` (..., Z) falls on, by running sums of the weights."""
-    above = log_weights - log_weights.amax(-2, keepdim=True)  # (..., K, Z), <= 0
-    sums = above.mul_(1 / temperature).exp_().cumsum(-2)
-    threshold = (uniform * sums[..., -1, :]).unsqueeze(-2)  # (..., 1, Z)
+    sums = (log_weights / temperature).softmax(-2).cumsum(-2)  # (..., K, Z)
+    threshold = (uniform * sums[..., -1, :]).unsqueeze(-2)  # (..., 1, Z): rounding may have left the total below 1
     # >=, so that a component of weight 0 is not taken by a uniform of exactly 0.
     return (threshold >= sums[..., :-1, :]).sum(-2)
 

@@ -1,10 +1,16 @@
-"""Scores of a population of controllers in the dream of M: one tensor loop over population x rollouts.
+"""Scores of a population of controllers in the dream of M: tensor loops over population x rollouts.
+
+Each thread runs a loop over its own share of the dreams, and torch works in it with one thread. That is faster than
+one loop whose every operation is shared among threads: most operations are too short to share, and where another
+program takes a core, all threads would wait for the slowest at each of them.
 
 Time alignment: a controller sees z_t and (c, h) before M consumes (z_t, a_t, restart_t); then M says z_{t+1} and
 whether a_t was fatal. Protocol of appendix A.4 and of the released code: a dream starts on a recorded first frame with no
 memory and restart = 1; it ends when death is more likely than not, or after `max_steps`; reward is 1 for every step.
 """
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,10 +21,13 @@ from worldmodels.config.models import ControllerOptions, MDNRNNOptions
 from worldmodels.models.controller import controller_size, split_weights
 from worldmodels.models.mdn_rnn import MDNRNN, sample_mixture, split_outputs
 from worldmodels.models.world_model import StartLatents
+from worldmodels.runtime.device import set_threads
 from worldmodels.simulators.noise import RowStreams, Words
 
 COMPACT_EVERY = 8
 """Steps after which finished dreams leave the batch."""
+SMALLEST_SHARE = 64
+"""Dreams below which a thread of its own does not pay: matrix products of few rows are slow."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +55,6 @@ def dream_words(words: Words, member: int, rollout: int) -> Words:
     return (*words, member, rollout)
 
 
-@torch.inference_mode()
 def dream_returns(
     memory: MDNRNN, weights: Tensor, starts: StartLatents, options: DreamOptions, words: Words
 ) -> DreamScores:
@@ -57,14 +65,39 @@ def dream_returns(
     these words, its member and its rollout, and on nothing else. Raises ValueError when D does not fit.
     """
     check_controllers(weights, memory.options, options.controller)
-    members = len(weights)
-    names = [dream_words(words, member, rollout) for member in range(members) for rollout in range(options.rollouts)]
+    shape = (len(weights), options.rollouts)
+    dreams = np.arange(shape[0] * shape[1])
+    lengths, deaths = np.empty(len(dreams), dtype=np.int64), np.empty(len(dreams), dtype=bool)
+
+    def dream(share: np.ndarray) -> None:
+        members, rollouts = np.unravel_index(share, shape)
+        names = [
+            dream_words(words, int(member), int(rollout)) for member, rollout in zip(members, rollouts, strict=True)
+        ]
+        lengths[share], deaths[share] = run_share(memory, weights[members], starts, options, names)
+
+    run_shares(dream, dreams, torch.get_num_threads() if memory.bias.device.type == "cpu" else 1)
+    lengths, deaths = lengths.reshape(shape), deaths.reshape(shape)
+    return DreamScores(lengths.astype(np.float64), lengths, deaths)
+
+
+def run_shares(dream: Callable[[np.ndarray], None], dreams: np.ndarray, threads: int) -> None:
+    """Call `dream` with shares of `dreams`, at most one for each thread."""
+    shares = max(1, min(threads, len(dreams) // SMALLEST_SHARE))
+    with ThreadPoolExecutor(shares, initializer=set_threads, initargs=(1,)) as pool:
+        # Neighbours are rollouts of one member and last about as long: dealt out, they make shares of equal work.
+        list(pool.map(dream, [dreams[first::shares] for first in range(shares)]))
+
+
+@torch.inference_mode()
+def run_share(
+    memory: MDNRNN, weights: Tensor, starts: StartLatents, options: DreamOptions, names: list[Words]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Run dreams with controllers (B, D) and the random streams `names`; returns what `run_dreams` does."""
     noise = RowStreams(names, memory.options.latent_size, memory.bias.device, memory.bias.dtype)
     batch = DreamBatch(memory, options)
-    batch.begin(starts.draw(*noise.draw()), weights.repeat_interleave(options.rollouts, dim=0))
-    lengths, deaths = run_dreams(batch, noise, options.max_steps)
-    shape = (members, options.rollouts)
-    return DreamScores(lengths.reshape(shape).astype(np.float64), lengths.reshape(shape), deaths.reshape(shape))
+    batch.begin(starts.draw(*noise.draw()), weights)
+    return run_dreams(batch, noise, options.max_steps)
 
 
 def check_controllers(weights: Tensor, memory: MDNRNNOptions, controller: ControllerOptions) -> None:
@@ -96,95 +129,107 @@ def run_dreams(batch: "DreamBatch", noise: RowStreams, max_steps: int) -> tuple[
 
 
 class Product:
-    """x @ weight.T + bias, with the product in its own type and the sum in that of the bias."""
+    """inputs @ weight in a type of its own; results are in that of the weight. They are overwritten by the next call."""
 
-    def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> None:
-        self.bias = bias  # (out,)
-        # Nothing is gained from a product in fp32 when everything around it is fp64.
-        self.dtype = bias.dtype if dtype == torch.float32 else dtype
-        self.weight = weight.T.contiguous().to(self.dtype)  # (in, out)
-        self._outputs = self._narrow = bias.new_empty(0)
+    def __init__(self, weight: Tensor, dtype: torch.dtype) -> None:
+        # "fp32" stands for M's own type, which in tests is fp64.
+        self.dtype = weight.dtype if dtype == torch.float32 else dtype
+        self.weight = weight.contiguous().to(self.dtype)  # (in, out)
+        self._outputs = self._narrow = weight.new_empty(0)
 
     def reserve(self, rows: int) -> None:
         """Set aside memory for results of up to `rows` rows."""
-        self._outputs = self.bias.new_empty(rows, len(self.bias))
+        self._outputs = self._outputs.new_empty(rows, self.weight.shape[1])
         self._narrow = self._outputs.to(self.dtype)
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        """Map (B, in) to (B, out); the result is overwritten by the next call."""
-        outputs = self._outputs[: len(inputs)]
-        if self.dtype == self.bias.dtype:
-            return torch.addmm(self.bias, inputs, self.weight, out=outputs)
-        narrow = torch.mm(inputs.to(self.dtype), self.weight, out=self._narrow[: len(inputs)])
-        return torch.add(narrow, self.bias, out=outputs)
+        """Map (B, in) to (B, out)."""
+        outputs, narrow = self._outputs[: len(inputs)], self._narrow[: len(inputs)]
+        if self.dtype == outputs.dtype:
+            return torch.mm(inputs, self.weight, out=outputs)
+        return outputs.copy_(torch.mm(inputs.to(self.dtype), self.weight, out=narrow))
 
 
 class DreamBatch:
-    """B dreams as rows of one matrix, [c, h, z, a, restart]: what M multiplies and what controllers see are slices."""
+    """B dreams as rows of one matrix, [c, 1, h, z, a, restart]: what M multiplies and what controllers see are slices.
+
+    The column of ones carries all biases: into the LSTM's gates, into the head, and into the controllers.
+    """
 
     def __init__(self, memory: MDNRNN, options: DreamOptions) -> None:
         self.sizes, self.options = memory.options, options
         hidden, latent, action = self.sizes.hidden_size, self.sizes.latent_size, self.sizes.action_size
-        self.latent = slice(2 * hidden, 2 * hidden + latent)
-        self.action = slice(2 * hidden + latent, 2 * hidden + latent + action)
-        self.width = 2 * hidden + latent + action + self.sizes.restart_input
-        self.gates = Product(*fused_gates(memory), options.products)
-        self.head = Product(memory.head.weight.detach(), memory.head.bias.detach(), options.products)
+        self.cell, self.hidden = slice(0, hidden), slice(hidden + 1, 2 * hidden + 1)
+        self.latent = slice(self.hidden.stop, self.hidden.stop + latent)
+        self.action = slice(self.latent.stop, self.latent.stop + action)
+        self.ones = hidden
+        self.width = self.action.stop + self.sizes.restart_input
+        self.gates = Product(gates_weight(memory), options.products)
+        self.head = Product(head_weight(memory), options.products)
 
     def begin(self, latents: Tensor, weights: Tensor) -> None:
         """Start dreams at latents (B, Z), each with its controller (B, D), and no memory."""
-        self.rows = self.gates.bias.new_zeros(len(latents), self.width)
+        self.rows = latents.new_zeros(len(latents), self.width)
         self.rows[:, self.latent] = latents
+        self.rows[:, self.ones] = 1
         self.rows[:, self.action.stop :] = 1
-        matrix, bias = split_weights(weights.to(self.rows), self.options.controller, self.sizes.action_size)
-        self.matrix, self.bias = self._in_row_order(matrix), bias  # (B, A, F), (B, A)
+        # Controllers that do not see the cell state need none of its columns.
+        self.seen = slice(0 if self.options.controller.inputs == "z-c-h" else self.ones, self.latent.stop)
+        self.matrix = self._controllers(weights.to(latents))[..., self.seen].contiguous()
         self.gates.reserve(len(latents))
         self.head.reserve(len(latents))
 
-    def _in_row_order(self, matrix: Tensor) -> Tensor:
-        """Controllers are ordered z, c, h; rows are ordered c, h, z."""
-        latent = self.sizes.latent_size
-        return torch.cat([matrix[..., latent:], matrix[..., :latent]], dim=-1)
+    def _controllers(self, weights: Tensor) -> Tensor:
+        """Flat controllers (B, D), in the order z, c, h, bias, as matrices (B, A, C) on the columns [c, 1, h, z]."""
+        matrix, bias = split_weights(weights, self.options.controller, self.sizes.action_size)
+        columns = matrix.new_zeros(*matrix.shape[:2], self.latent.stop)
+        places = {"z": [self.latent], "z-h": [self.latent, self.hidden], "z-c-h": [self.latent, self.cell, self.hidden]}
+        first = 0
+        for place in places[self.options.controller.inputs]:
+            last = first + place.stop - place.start
+            columns[..., place] = matrix[..., first:last]
+            first = last
+        if bias is not None:
+            columns[..., self.ones] = bias
+        return columns
 
     def select(self, rows: Tensor) -> None:
         """Keep `rows` (indices): the others are over."""
         rows = rows.to(self.rows.device)
         self.rows, self.matrix = self.rows[rows], self.matrix[rows]
-        self.bias = None if self.bias is None else self.bias[rows]
 
     def step(self, uniform: Tensor, normal: Tensor) -> Tensor:
         """Dream one step on; returns which actions were fatal, (B,) bool."""
-        self.rows[:, self.action] = self._actions()
-        hidden = self._remember()
-        prediction = split_outputs(self.head(hidden), self.sizes)
+        self.rows[:, self.action] = torch.linalg.vecdot(self.rows[:, None, self.seen], self.matrix).tanh_()
+        self._remember()
+        outputs = self.head(self.rows[:, self.ones : self.hidden.stop])
+        prediction = split_outputs(outputs, self.sizes)
         self.rows[:, self.latent] = sample_mixture(prediction.mixture, self.options.temperature, uniform, normal)
         self.rows[:, self.action.stop :] = 0
         if prediction.done_logit is None:
-            return torch.zeros(len(hidden), dtype=torch.bool, device=hidden.device)
+            return torch.zeros(len(outputs), dtype=torch.bool, device=outputs.device)
         return prediction.done_logit > 0
 
-    def _actions(self) -> Tensor:
-        """What the controllers do, (B, A)."""
-        seen = self.rows[:, self.latent.stop - self.matrix.shape[-1] : self.latent.stop]  # (B, F)
-        actions = torch.linalg.vecdot(seen[:, None], self.matrix)
-        return (actions if self.bias is None else actions + self.bias).tanh_()
-
-    def _remember(self) -> Tensor:
-        """The LSTM's step on [h, z, a, restart]; returns the new hidden state (B, H), a view of the rows."""
+    def _remember(self) -> None:
+        """The LSTM's step: c and h of the rows take in [1, h, z, a, restart]."""
         size = self.sizes.hidden_size
-        cell, hidden = self.rows[:, :size], self.rows[:, size : 2 * size]
-        gates = self.gates(self.rows[:, size:])  # (B, 4H): input, forget, output, candidate
+        cell, hidden = self.rows[:, self.cell], self.rows[:, self.hidden]
+        gates = self.gates(self.rows[:, self.ones :])  # (B, 4H): input, forget, output, candidate
         input_gate, forget_gate, output_gate = gates[:, : 3 * size].sigmoid_().split(size, dim=1)
         cell.mul_(forget_gate).addcmul_(input_gate, gates[:, 3 * size :].tanh_())
-        return torch.tanh(cell, out=hidden).mul_(output_gate)
+        torch.tanh(cell, out=hidden).mul_(output_gate)
 
 
-def fused_gates(memory: MDNRNN) -> tuple[Tensor, Tensor]:
-    """Weight (4H, H + I) on [h, z, a, restart] and bias (4H,) of the LSTM, gates ordered i, f, o, g.
+def gates_weight(memory: MDNRNN) -> Tensor:
+    """Weight (1 + H + I, 4H) of the LSTM on [1, h, z, a, restart], gates ordered i, f, o, g.
 
     The three sigmoids come first, so that they are one operation.
     """
-    weight = torch.cat([memory.weight_hh, memory.weight_ih], dim=1).detach()
-    order = [0, 1, 3, 2]
-    weights, biases = weight.chunk(4), memory.bias.detach().chunk(4)
-    return torch.cat([weights[gate] for gate in order]), torch.cat([biases[gate] for gate in order])
+    weight = torch.cat([memory.bias[:, None], memory.weight_hh, memory.weight_ih], dim=1).detach()
+    input_gate, forget_gate, candidate, output_gate = weight.chunk(4)
+    return torch.cat([input_gate, forget_gate, output_gate, candidate]).T
+
+
+def head_weight(memory: MDNRNN) -> Tensor:
+    """Weight (1 + H, outputs) of the head on [1, h]."""
+    return torch.cat([memory.head.bias[:, None], memory.head.weight], dim=1).detach().T

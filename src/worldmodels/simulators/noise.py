@@ -33,6 +33,8 @@ class RowStreams:
         self.size, self.device, self.dtype = size, device, dtype
         self._generators = [generator(*row) for row in words]
         self._rows: Tensor | None = None  # rows of the block that are still in the batch; None: all
+        width = math.ceil(3 * size / 2)  # 64-bit words a step: three 32-bit words a number pair
+        self._words = np.empty((len(words), BLOCK_STEPS * width), dtype=np.uint64)
         self._step = BLOCK_STEPS
 
     def __len__(self) -> int:
@@ -58,12 +60,10 @@ class RowStreams:
         if self._rows is not None:
             self._generators = [self._generators[row] for row in self._rows.tolist()]
             self._rows = None
-        width = math.ceil(3 * self.size / 2)  # 64-bit words a step
-        block = np.empty((len(self._generators), BLOCK_STEPS * width), dtype=np.uint64)
-        for row, stream in enumerate(self._generators):
-            block[row] = stream.bit_generator.random_raw(BLOCK_STEPS * width)
-        bits = torch.from_numpy(block.view(np.int32)).to(self.device)
-        self._block = bits.view(-1, BLOCK_STEPS, 2 * width)
+        words = self._words[: len(self._generators)]  # the same memory again: fresh memory costs more than its numbers
+        for row, stream in zip(words, self._generators, strict=True):
+            row[:] = stream.bit_generator.random_raw(len(row))
+        self._block = torch.from_numpy(words.view(np.int32)).to(self.device).view(len(words), BLOCK_STEPS, -1)
         self._step = 0
 
 

@@ -32,7 +32,7 @@ class Tabulate(Stage):
 
     def _budgets(self) -> dict[str, Budget]:
         """What each variant cost, by the folder name of its controller; one training seed stands for all."""
-        budgets = {}
+        budgets: dict[str, Budget] = {}
         for path in self.controllers:
             controller = read_json(path)
             budgets.setdefault(path.parent.name, Budget(*(int(controller[name]) for name in Budget._fields)))

@@ -87,10 +87,10 @@ class StreamObjective:
         self.mdn_rnn, self.training, self.device, self.dtype, self.words = mdn_rnn, training, device, dtype, words
 
     def __call__(
-        self, step: int, batch: StreamBatch, carry: Carry | None
+        self, step: int, batch: StreamBatch[np.ndarray], carry: Carry | None
     ) -> tuple[torch.Tensor, Metrics, Carry | None]:
         """See training.Objective."""
-        chunk = StreamBatch(*(torch.from_numpy(values).to(self.device) for values in batch))  # type: ignore[arg-type]
+        chunk = StreamBatch(*(torch.from_numpy(values).to(self.device) for values in batch))
         latents, targets = self._sample(chunk, step)  # (B, L, Z) each
         with autocast(self.device, self.dtype):
             prediction, state = self.mdn_rnn(
@@ -98,14 +98,14 @@ class StreamObjective:
             )
         mixture = type(prediction.mixture)(*(values.float() for values in prediction.mixture))
         nll = mixture_nll(mixture, targets).mean(dim=-1)  # (B, L), mean per dimension
-        nll = (nll * chunk.has_next).sum() / chunk.has_next.sum().clamp(min=1)  # type: ignore[attr-defined]
+        nll = (nll * chunk.has_next).sum() / chunk.has_next.sum().clamp(min=1)
         metrics = {"nll": nll}
         if prediction.done_logit is not None:
             metrics["done"] = done_loss(prediction.done_logit.float(), chunk.fatal, self.training.done_weight).mean()
         loss = torch.stack(list(metrics.values())).sum()
         return loss, metrics, (state.hidden.detach().float(), state.cell.detach().float())
 
-    def _sample(self, chunk: StreamBatch, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def _sample(self, chunk: StreamBatch[torch.Tensor], step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Draw z from its posterior anew, and the target at t equal to the input at t + 1 where both are in the chunk."""
         source = torch.Generator().manual_seed(integer_seed(*self.words, step))
         shape = (chunk.means.shape[0], chunk.means.shape[1] + 1, chunk.means.shape[2])

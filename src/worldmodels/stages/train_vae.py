@@ -36,7 +36,7 @@ class TrainVAE(RolloutStage):
         torch.manual_seed(integer_seed(*words, "initial weights"))
         vae = ConvVAE(training.model)
 
-        def objective(step: int, frames: Any, _carry: Carry | None) -> tuple[torch.Tensor, Metrics, None]:
+        def objective(step: int, frames: Any, _carry: Carry | None) -> tuple[torch.Tensor, Metrics, Carry | None]:
             observations = observations_from_frames(torch.as_tensor(frames).to(device))  # (B, 3, 64, 64)
             noise = step_noise((len(frames), training.model.latent_size), device, *words, step)
             with autocast(device, dtype):

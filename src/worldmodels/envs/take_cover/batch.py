@@ -124,13 +124,13 @@ class Games:
         """Wait for every worker's answer; a dead one closes its pipe, which is noticed at once."""
         waiting = dict(zip(self._pipes, range(len(self._pipes)), strict=True))
         while waiting:
-            ready = wait(list(waiting), timeout=PATIENCE_SECONDS)
+            ready = [pipe for pipe in waiting if pipe in wait(list(waiting), timeout=PATIENCE_SECONDS)]
             if not ready:
                 self._give_up(next(iter(waiting.values())), f"did not answer for {PATIENCE_SECONDS:.0f} s")
             for pipe in ready:
-                index = waiting.pop(pipe)  # type: ignore[index, arg-type]
+                index = waiting.pop(pipe)
                 try:
-                    answer = pipe.recv_bytes()  # type: ignore[union-attr]
+                    answer = pipe.recv_bytes()
                 except (EOFError, OSError):
                     self._give_up(index, "died")
                 if answer != b"ok":

@@ -1,6 +1,6 @@
 """Take Cover as a Gymnasium environment: one game."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -17,7 +17,10 @@ class TakeCoverEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     as in the released environment. Options are those of TakeCoverOptions.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 35}
+    metadata: dict[str, Any] = {  # noqa: RUF012 (Gymnasium declares it so)
+        "render_modes": ["rgb_array"],
+        "render_fps": 35,
+    }
 
     def __init__(self, render_mode: str | None = None, **options: Any) -> None:
         self.options = TakeCoverOptions(**options)

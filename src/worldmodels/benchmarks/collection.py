@@ -1,0 +1,75 @@
+"""How fast rollouts reach the disk, beside bare ViZDoom stepping with as many processes in the same run."""
+
+import multiprocessing
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from worldmodels.config.datasets import HeldRandomPolicy
+from worldmodels.config.tasks import TakeCoverOptions
+from worldmodels.data.collection import play
+from worldmodels.data.rollouts import ShardFacts, write_shard
+from worldmodels.envs.take_cover import TakeCoverGame, make_policy, resize_frames
+from worldmodels.seeds import generator
+
+PROCESSES = 2
+SECONDS = 12.0
+TASK = TakeCoverOptions(screen_resolution="160x120")
+
+
+def measure_collection() -> dict[str, Any]:
+    """Frames a second of all processes: stepping alone, and with resizing, compression and HDF5."""
+    bare, stored = 0.0, 0.0
+    for _ in range(2):  # in turns, so that a noisy machine slows both
+        bare += sum(_in_processes(_bare)) / 2
+        stored += sum(_in_processes(_stored)) / 2
+    return {"processes": PROCESSES, "bare": bare, "stored": stored, "share": stored / bare}
+
+
+def _in_processes(work: Any) -> list[float]:
+    with multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
+        return pool.map(work, range(PROCESSES), chunksize=1)
+
+
+def _bare(index: int) -> float:
+    with TakeCoverGame(TASK) as game:
+        begin, frames, seed = time.perf_counter(), 0, index * 1000
+        while time.perf_counter() - begin < SECONDS / 2:
+            game.reset(seed)
+            policy, step, ended = make_policy(HeldRandomPolicy(), generator("benchmark", seed)), 0, False
+            while not ended:
+                ended = game.step(float(policy(step)[0])).died
+                if not ended:
+                    game.engine.get_state()
+                step += 1
+            frames, seed = frames + step, seed + 1
+        return frames / (time.perf_counter() - begin)
+
+
+def _stored(index: int) -> float:
+    import torch
+
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder, TakeCoverGame(TASK) as game:
+        raw = Path(folder) / "raw"
+        begin, episodes, seed = time.perf_counter(), [], index * 1000
+        with raw.open("wb") as sink:
+            while time.perf_counter() - begin < SECONDS / 2:
+                policy = make_policy(HeldRandomPolicy(), generator("benchmark", seed))
+                episodes.append(play(game, policy, seed, sink, resize_frames))
+                seed += 1
+        lengths = [len(episode.actions) for episode in episodes]
+        frames = np.memmap(raw, np.uint8, "r").reshape(-1, 64, 64, 3)
+        facts = ShardFacts(
+            np.concatenate([episode.actions for episode in episodes]),
+            np.concatenate([episode.rewards for episode in episodes]),
+            np.concatenate([[0], np.cumsum(lengths)]),
+            np.array([episode.died for episode in episodes]),
+            np.array([episode.seed for episode in episodes]),
+        )
+        pieces = (frames[start : start + 256] for start in range(0, len(frames), 256))
+        write_shard(Path(folder) / "000.h5", pieces, facts, "{}", 0)
+        return sum(lengths) / (time.perf_counter() - begin)

@@ -1,0 +1,34 @@
+"""Measure the figures of docs/performance.md on this machine: `python -m worldmodels benchmark [NAME ...]`."""
+
+import argparse
+import importlib
+import json
+
+from worldmodels.provenance import git_commit, hardware
+
+BENCHMARKS = {
+    "collection": "worldmodels.benchmarks.collection:measure_collection",
+    "vae": "worldmodels.benchmarks.vae:measure_vae",
+    "dream": "worldmodels.benchmarks.dream:measure_dreams",
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m worldmodels benchmark", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help=f"which of {', '.join(BENCHMARKS)}; all")
+    names = parser.parse_args(arguments).names or list(BENCHMARKS)
+    print(json.dumps({"commit": git_commit(), **hardware()}))
+    for name in names:
+        module, function = BENCHMARKS[name].split(":")
+        figures = getattr(importlib.import_module(module), function)()
+        shown = {
+            key: round(value, 2) if isinstance(value, float) and value < 100 else value
+            for key, value in figures.items()
+        }
+        print(
+            f"{name}: "
+            + ", ".join(f"{k} {v:,.0f}" if isinstance(v, float) and v >= 100 else f"{k} {v}" for k, v in shown.items()),
+            flush=True,
+        )
+    return 0

@@ -1,0 +1,66 @@
+"""Batches for V: every frame once an epoch, any step on its own, errors that surface."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from worldmodels.data.frames import FrameBatches
+from worldmodels.errors import UserError
+
+
+class Numbers:
+    """Frames that are filled with their own number, in chunks of 10."""
+
+    def __init__(self, count, broken=None):
+        self.chunk_bounds = [(start, min(start + 10, count)) for start in range(0, count, 10)]
+        self.broken = broken
+
+    def read(self, start, stop):
+        if self.broken is not None and start <= self.broken < stop:
+            raise UserError("chunk is damaged")
+        return np.broadcast_to(np.arange(start, stop, dtype=np.uint8)[:, None, None, None], (stop - start, 64, 64, 3))
+
+
+def numbers(batches, first=0):
+    return [batch[:, 0, 0, 0].tolist() for batch in batches.iterate(first)]
+
+
+GROUP = 40 * 64 * 64 * 3
+
+
+def test_every_frame_comes_once_an_epoch_in_another_order():
+    batches = FrameBatches(Numbers(120), 8, 2, ("test",), GROUP)
+    seen = numbers(batches)
+    half = len(seen) // 2
+    for epoch in (seen[:half], seen[half:]):
+        assert sorted(itertools.chain(*epoch)) == list(range(120))
+    assert seen[:half] != seen[half:]
+    assert len(batches) == 30
+
+
+def test_a_resumed_training_sees_what_an_undisturbed_one_saw():
+    expected = numbers(FrameBatches(Numbers(120), 8, 2, ("test",), GROUP))
+    for first in (0, 1, 7, 17, 29):
+        assert numbers(FrameBatches(Numbers(120), 8, 2, ("test",), GROUP), first) == expected[first:]
+
+
+def test_half_an_epoch_reads_half_the_chunks():
+    seen = list(itertools.chain(*numbers(FrameBatches(Numbers(120), 10, 0.5, ("test",), GROUP))))
+    assert len(seen) == len(set(seen)) == 60
+
+
+def test_groups_are_bounded_whatever_the_number_of_frames():
+    """Memory follows from the size of a group."""
+    for count in (120, 240):
+        batches = FrameBatches(Numbers(count), 8, 1, ("test",), GROUP)
+        assert max(len(group) for group in batches.groups) == 4
+
+
+def test_damaged_chunk_ends_training_with_its_message():
+    with pytest.raises(UserError, match="damaged"):
+        numbers(FrameBatches(Numbers(120, broken=77), 8, 1, ("test",), GROUP))
+
+
+def test_fewer_frames_than_a_batch_make_one_batch():
+    assert [len(batch) for batch in numbers(FrameBatches(Numbers(7), 100, 1, ("test",), GROUP))] == [7]

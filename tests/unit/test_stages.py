@@ -1,0 +1,152 @@
+"""The command line of stages: clear endings, provenance, and files that belong together."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from worldmodels.config.models import MDNRNNOptions, VAEOptions
+from worldmodels.data.latents import Latents, write_latents
+from worldmodels.errors import UserError
+from worldmodels.figures.videos import compose, write_mp4
+from worldmodels.models.files import load_controller, load_world_model_files
+from worldmodels.models.mdn_rnn import MDNRNN
+from worldmodels.models.vae import ConvVAE
+from worldmodels.runtime.device import resolve_device
+from worldmodels.runtime.files import atomic_path, file_checksum, write_json
+from worldmodels.runtime.space import require_memory
+from worldmodels.runtime.weights import load_weights, read_metadata, save_weights
+
+
+def run(*words, cwd):
+    return subprocess.run(
+        [sys.executable, "-m", "worldmodels", *map(str, words)], capture_output=True, text=True, cwd=cwd
+    )
+
+
+def save_models(folder, latent=4):
+    torch.manual_seed(0)
+    vae, mdn_rnn = ConvVAE(VAEOptions(latent_size=latent)), MDNRNN(MDNRNNOptions(latent_size=latent, hidden_size=8))
+    save_weights(folder / "vae.safetensors", vae, "vae", vae.options, {})
+    checksum = file_checksum(folder / "vae.safetensors")
+    save_weights(folder / "mdn.safetensors", mdn_rnn, "mdn_rnn", mdn_rnn.options, {"vae": checksum})
+    zeros = np.zeros((3, latent), np.float16)
+    latents = Latents(zeros, zeros, np.zeros((3, 1), np.float32), np.array([0, 3]), np.array([True]), checksum)
+    write_latents(folder / "latents.h5", latents)
+    return folder
+
+
+def test_models_of_one_run_load_and_of_two_runs_do_not(tmp_path):
+    ours = save_models(tmp_path)
+    cpu = torch.device("cpu")
+    paths = [ours / name for name in ("vae.safetensors", "mdn.safetensors", "latents.h5")]
+    assert load_world_model_files(*paths, cpu).mdn_rnn.options.latent_size == 4
+    other = ConvVAE(VAEOptions(latent_size=4))
+    save_weights(ours / "vae.safetensors", other, "vae", other.options, {})
+    with pytest.raises(UserError, match="made from another vae"):
+        load_world_model_files(*paths, cpu)
+
+
+def test_weights_of_another_kind_shape_or_half_a_file_are_named(tmp_path):
+    folder = save_models(tmp_path)
+    with pytest.raises(UserError, match="holds weights of 'mdn_rnn', not of 'vae'"):
+        read_metadata(folder / "mdn.safetensors", "vae", VAEOptions)
+    with pytest.raises(UserError, match="does not fit this network"):
+        load_weights(folder / "vae.safetensors", ConvVAE(VAEOptions(latent_size=5)))
+    path = folder / "vae.safetensors"
+    os.truncate(path, path.stat().st_size // 2)
+    with pytest.raises(UserError, match="not a complete weights file"):
+        read_metadata(path, "vae", VAEOptions)
+
+
+def test_same_weights_are_same_bytes(tmp_path):
+    """safetensors writes metadata keys in random order; ours must not depend on it."""
+    code = (
+        "import torch, sys; from pathlib import Path; from worldmodels.runtime.weights import save_weights;"
+        "from worldmodels.config.models import VAEOptions;"
+        "save_weights(Path(sys.argv[1]), torch.nn.Linear(1, 1).requires_grad_(False).apply(lambda m: m.weight.zero_() + m.bias.zero_()),"
+        " 'vae', VAEOptions(), {'a': 'b', 'c': 'd'})"
+    )
+    for name in ("a", "b", "c"):
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / name)], check=True)
+    assert len({(tmp_path / name).read_bytes() for name in ("a", "b", "c")}) == 1
+
+
+def test_controller_of_another_world_model_is_refused(tmp_path):
+    folder = save_models(tmp_path)
+    content = {"weights": [0.0] * 20, "options": {"inputs": "z-c-h", "bias": False}, "mdn_rnn_sha256": "0" * 64}
+    write_json(folder / "controller.json", content)
+    with pytest.raises(UserError, match="made from another mdn_rnn"):
+        load_controller(folder / "controller.json", folder / "mdn.safetensors")
+
+
+def test_cuda_that_is_not_there_is_an_error_only_when_asked_for():
+    if torch.cuda.is_available():
+        assert resolve_device("cuda").type == "cuda"
+        return
+    assert resolve_device("auto").type == "cpu"
+    with pytest.raises(UserError, match="no CUDA device"):
+        resolve_device("cuda")
+
+
+def test_too_little_memory_is_said():
+    with pytest.raises(UserError, match=r"needs about .* of memory"):
+        require_memory(1e18, "this test")
+
+
+def test_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
+        temporary.write_text("half of the n")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs needs root")
+def test_full_disk_is_one_sentence(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True).returncode:
+        pytest.skip("this container may not mount a tmpfs")
+    try:
+        (disk / "old").write_text("kept")
+        with pytest.raises(UserError, match="the disk is full"), atomic_path(disk / "new") as temporary:
+            temporary.write_bytes(b"x" * 1_000_000)
+        assert (disk / "old").read_text() == "kept"
+        assert [path.name for path in disk.iterdir()] == ["old"]
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_stage_explains_itself_and_unknown_commands_suggest(tmp_path):
+    assert "--latents" in run("train_mdn_rnn", "--help", cwd=tmp_path).stdout
+    wrong = run("train_vea", cwd=tmp_path)
+    assert wrong.returncode == 2 and "Did you mean 'train_vae'" in wrong.stderr
+
+
+def test_missing_input_ends_in_one_sentence(tmp_path):
+    block = json.dumps({"training": {}})
+    words = ("train_mdn_rnn", "--latents", "nowhere.h5", "--seed", 1, "--config", block)
+    result = run(*words, "--weights", "w", "--metrics", "m", "--deaths", "d", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "nowhere.h5 does not exist" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_film_plays_back_what_was_put_in(tmp_path):
+    import imageio.v2 as imageio
+
+    pictures = []
+    for step in range(20):
+        frame = np.full((64, 64, 3), 12 * step, np.uint8)
+        pictures.append(compose([frame, frame], ["real game", "what V sees"], f"tic {step}"))
+    write_mp4(tmp_path / "film.mp4", iter(pictures))
+    back = np.stack([picture for picture in imageio.get_reader(tmp_path / "film.mp4").iter_data()])
+    assert back.shape == (20, 320, 520, 3)
+    centres = back[:, 160, 128].mean(axis=1)
+    assert np.all(np.abs(centres - 12 * np.arange(20)) < 12)

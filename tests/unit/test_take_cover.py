@@ -1,0 +1,171 @@
+"""Real Doom Take Cover: the reference protocol, seeds, ends of episodes, and workers that die."""
+
+import os
+import signal
+import time
+
+import numpy as np
+import psutil
+import pytest
+from gymnasium.utils.env_checker import check_env
+from PIL import Image
+
+from worldmodels.config.tasks import TakeCoverOptions
+from worldmodels.envs.take_cover import TakeCoverEnv, TakeCoverGame, make_games, make_policy, resize_frames
+from worldmodels.envs.take_cover.game import LEFT, RIGHT, STILL, buttons
+from worldmodels.errors import UserError
+from worldmodels.seeds import generator
+
+pytestmark = pytest.mark.doom
+SMALL = TakeCoverOptions(screen_resolution="160x120")
+
+
+def play(game, seed, limit=10_000):
+    """Frames and last step of one episode of a policy that belongs to the seed."""
+    policy = make_policy({}, generator("test", seed))
+    screens = [game.reset(seed)]
+    while len(screens) <= limit:
+        result = game.step(float(policy(len(screens) - 1)[0]))
+        if result.died or result.timed_out:
+            return np.stack(screens), result
+        screens.append(game.screen())
+    raise AssertionError("the episode did not end")
+
+
+def test_engine_runs_the_reference_protocol():
+    """Ports of this task went wrong in skill, colours, crop, start time and what is drawn."""
+    with TakeCoverGame(TakeCoverOptions()) as game:
+        screen = game.reset(1)
+        assert screen.shape == (400, 640, 3) and screen.dtype == np.uint8
+        engine = game.engine
+        assert engine.get_episode_time() == 14
+        assert engine.get_available_buttons_size() == 2
+        assert [str(button).split(".")[-1] for button in engine.get_available_buttons()] == ["MOVE_RIGHT", "MOVE_LEFT"]
+        assert str(engine.get_screen_format()).endswith("RGB24")
+        assert engine.get_screen_height() == 480
+
+
+def test_action_is_cut_into_thirds():
+    assert [buttons(action) for action in (-1, -0.34, -0.33, 0, 0.33, 0.34, 1)] == [
+        *(LEFT, LEFT, STILL, STILL, STILL, RIGHT, RIGHT),
+    ]
+
+
+def test_left_and_right_move_apart():
+    """If the buttons were swapped or dead, both policies would see the same."""
+    with TakeCoverGame(SMALL) as game:
+        ends = []
+        for action in (-1, 1):
+            game.reset(3)
+            for _ in range(30):
+                game.step(action)
+            ends.append(game.screen().astype(int))
+    assert np.abs(ends[0] - ends[1]).mean() > 2
+
+
+def test_same_seed_same_episode_other_seed_other_episode():
+    with TakeCoverGame(SMALL) as game:
+        first, again, other = (play(game, seed)[0] for seed in (5, 5, 6))
+    assert np.array_equal(first, again)
+    assert first.shape != other.shape or not np.array_equal(first, other)
+
+
+def test_time_limit_is_no_death_and_is_exact():
+    with TakeCoverGame(TakeCoverOptions(screen_resolution="160x120", max_steps=20)) as game:
+        frames, last = play(game, 5)
+    assert len(frames) == 20
+    assert last.timed_out and not last.died
+
+
+def test_fatal_action_ends_the_episode_and_is_worth_one_tic():
+    with TakeCoverGame(SMALL) as game:
+        frames, last = play(game, 6)
+        assert game.steps == len(frames)
+    assert last == (1.0, True, False)
+    assert 50 < len(frames) < 2100
+
+
+def test_resize_is_pillows_antialiased_bilinear():
+    screens = generator("test", "screens").integers(0, 256, (3, 100, 160, 3), dtype=np.uint8)
+    ours = resize_frames(screens).astype(int)
+    pillow = [np.asarray(Image.fromarray(screen).resize((64, 64), Image.Resampling.BILINEAR)) for screen in screens]
+    assert np.abs(ours - np.stack(pillow)).max() <= 1
+
+
+def test_gymnasium_accepts_the_single_game_form():
+    environment = TakeCoverEnv(screen_resolution="160x120", render_mode="rgb_array")
+    check_env(environment, skip_render_check=True)
+    environment.close()
+
+
+def test_bad_actions_are_refused_in_a_sentence():
+    environment = TakeCoverEnv(screen_resolution="160x120")
+    environment.reset(seed=1)
+    with pytest.raises(UserError, match="shape"):
+        environment.step(np.zeros(2))
+    with pytest.raises(UserError, match="not a number"):
+        environment.step(np.array([np.nan]))
+    environment.close()
+
+
+def test_games_in_a_batch_play_as_they_would_alone():
+    """Scores must not depend on how many games are played at once."""
+    seeds = [5, 6, 7]
+    actions = generator("test", "batch").uniform(-1, 1, (40, 3, 1)).astype(np.float32)
+    with make_games(SMALL, 3, 2) as games:
+        games.reset(range(3), seeds)
+        seen = [games.frames.copy()]
+        for step in actions:
+            games.step(step, np.ones(3, bool))
+            seen.append(games.frames.copy())
+    with TakeCoverGame(SMALL) as game:
+        for slot, seed in enumerate(seeds):
+            alone = [game.reset(seed)]
+            for step in actions[:, slot, 0]:
+                game.step(float(step))
+                alone.append(game.screen())
+            assert np.array_equal(resize_frames(np.stack(alone)), np.stack(seen)[:, slot])
+
+
+def test_resting_games_are_left_alone():
+    with make_games(SMALL, 2, 1) as games:
+        games.reset([0, 1], [5, 6])
+        before = games.frames.copy()
+        result = games.step(np.ones((2, 1), np.float32), np.array([True, False]))
+        assert result.rewards.tolist() == [1, 0]
+        assert np.array_equal(games.frames[1], before[1])
+
+
+def test_dead_worker_is_reported_within_seconds_and_leaves_nothing_behind():
+    """The classic complaint: a worker dies and training hangs for ever."""
+    games = make_games(SMALL, 2, 2)
+    games.reset([0, 1], [5, 6])
+    workers = [worker.pid for worker in games._workers]
+    engines = [child.pid for pid in workers for child in psutil.Process(pid).children(recursive=True)]
+    os.kill(workers[1], signal.SIGKILL)
+    begin = time.monotonic()
+    with pytest.raises(UserError, match=r"game worker 1 \(process \d+\) died"):
+        for _ in range(100):
+            games.step(np.zeros((2, 1), np.float32), np.ones(2, bool))
+    assert time.monotonic() - begin < 10
+    deadline = time.monotonic() + 10
+    while any(_alive(pid) for pid in (*workers, *engines)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not [pid for pid in (*workers, *engines) if _alive(pid)]
+
+
+def _alive(pid):
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_held_random_policy_holds_and_spans_the_range():
+    """Actions change only where the step number is a multiple of the hold: at most 10 tics apart from a change's own."""
+    policy = make_policy({}, generator("test", "policy"))
+    actions = np.concatenate([policy(step) for step in range(5000)])
+    changes = np.flatnonzero(np.diff(actions)) + 1
+    assert -1 <= actions.min() < -0.95 and 0.95 < actions.max() <= 1
+    assert 400 < len(changes) < 2500
+    assert np.diff(changes).max() <= 10

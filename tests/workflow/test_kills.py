@@ -1,0 +1,73 @@
+"""Kill -9 in every long stage, and of Snakemake itself: the same command ends with the bytes of an undisturbed run."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import time
+
+import psutil
+import pytest
+
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
+LONG_STAGES = ("collect_rollouts", "train_vae", "train_mdn_rnn", "evolve_controller", "evaluate_controller")
+
+
+def checksums(checkout):
+    """Of every product whose bytes must not depend on interruptions."""
+    results = checkout.folder / "results"
+    patterns = ("data/*/*.h5", "*/seed-*/**/*.safetensors", "*/seed-*/*.h5", "*/seed-*/**/*.csv", "*/table.*")
+    paths = {path for pattern in patterns for path in results.glob(pattern)}
+    return {
+        str(path.relative_to(results)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in paths
+        if ".state" not in path.parts and not path.name.endswith(".json")
+    }
+
+
+def stages_of(head):
+    """Running stage processes below a Snakemake head, by stage name."""
+    found = {}
+    for child in psutil.Process(head.pid).children(recursive=True):
+        try:
+            words = child.cmdline()
+        except psutil.Error:
+            continue
+        if "worldmodels" in words and words[0].endswith("python"):
+            found[words[words.index("worldmodels") + 1]] = child
+    return found
+
+
+def kill_in(checkout, stage, victim):
+    """Start the smoke table, wait until `stage` has worked for a moment, and kill it or the head."""
+    log = (checkout.folder / "head.log").open("a")
+    command = checkout.command("results/doom-smoke/table.csv")
+    head = subprocess.Popen(command, cwd=checkout.folder, env=checkout.environment, stdout=log, stderr=log)
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline and head.poll() is None:
+        running = stages_of(head)
+        if stage in running:
+            time.sleep(4)
+            target = psutil.Process(head.pid) if victim == "head" else running[stage]
+            if target.is_running():
+                os.kill(target.pid, signal.SIGKILL)
+            head.wait(timeout=120)
+            return
+        time.sleep(0.05)
+    pytest.fail(f"{stage} did not start; see {checkout.folder / 'head.log'}")
+
+
+@pytest.mark.timeout(1500)
+def test_killed_everywhere_and_still_the_same_bytes(checkout, finished):
+    for stage in LONG_STAGES:
+        kill_in(checkout, stage, "stage")
+    for stage in ("train_mdn_rnn",):
+        for path in (checkout.folder / "results").glob("doom-smoke/seed-1/models/mdn_rnn/*"):
+            path.unlink()
+        kill_in(checkout, stage, "head")
+    result = checkout.snakemake("results/doom-smoke/table.csv")
+    assert result.returncode == 0, result.stderr[-5000:]
+    expected = checksums(finished)
+    ours = checksums(checkout)
+    assert ours == {name: expected[name] for name in ours}
+    assert "doom-smoke/table.csv" in ours

@@ -1,0 +1,117 @@
+"""The workflow through Snakemake itself, on real ViZDoom at smoke scale: what runs, what reruns, what survives."""
+
+import csv
+import json
+import time
+
+import pytest
+
+pytestmark = pytest.mark.workflow
+TABLE = "results/doom-smoke/table.csv"
+
+
+def test_paper_scale_is_planned_in_seconds(checkout):
+    """10,000 rollouts in 80 shards, V and M once a seed, five temperatures and the random policy."""
+    begin = time.monotonic()
+    planned = checkout.planned("results/doom/table.csv")
+    assert time.monotonic() - begin < 15
+    assert planned == {
+        "collect_rollouts": 80,
+        "train_vae": 3,
+        "encode_latents": 3,
+        "train_mdn_rnn": 3,
+        "evolve_controller": 15,
+        "evaluate_controller": 18,
+        "tabulate": 1,
+    }
+
+
+def test_models_are_shared_and_equal_controllers_taken_over(checkout):
+    planned = checkout.planned("results/doom-laptop-temperatures/table.csv")
+    assert planned["train_vae"] == planned["train_mdn_rnn"] == 3
+    both = checkout.planned("results/doom-laptop-temperatures/table.csv", "results/doom-laptop/table.csv")
+    assert both["evolve_controller"] == planned["evolve_controller"] == 15
+
+
+def test_mistakes_in_a_target_or_in_the_config_are_one_sentence(checkout):
+    wrong = checkout.snakemake("-n", "results/doom-latop/table.csv")
+    assert wrong.returncode != 0 and "Did you mean 'doom-laptop'" in wrong.stdout + wrong.stderr
+    checkout.edit("config.yaml", "epochs: 0.4", "epohcs: 0.4")
+    wrong = checkout.snakemake("-n", "quickstart")
+    assert wrong.returncode != 0
+    assert "unknown key experiments.doom-laptop.vae.epohcs. Did you mean 'epochs'" in wrong.stdout + wrong.stderr
+
+
+def test_one_command_makes_every_product(finished):
+    folder = finished.folder / "results" / "doom-smoke"
+    rows = {row["variant"]: row for row in csv.DictReader((folder / "table.csv").open())}
+    assert int(rows["tau-1.15"]["actual_n"]) == int(rows["random"]["actual_n"]) == 4
+    assert float(rows["random"]["actual_mean"]) > 50
+    assert rows["tau-1.15"]["scale"] == "smoke" and rows["tau-1.15"]["verdict"] == "smaller scale"
+    assert "mean nothing" in (folder / "table.md").read_text()
+    for name in ("evolution", "survival", "reconstructions", "dream", "training"):
+        assert (folder / "figures" / f"{name}.svg").stat().st_size > 2000
+        assert (folder / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+    for name in ("real", "dream"):
+        assert (folder / "videos" / f"{name}.mp4").stat().st_size > 2000
+    assert not [path for path in (folder / ".state").iterdir() if path.is_dir()]
+
+
+def test_every_product_says_where_it_came_from(finished):
+    folder = finished.folder / "results" / "doom-smoke"
+    record = json.loads((folder / "seed-1/models/mdn_rnn/weights.safetensors.provenance.json").read_text())
+    assert record["stage"] == "train_mdn_rnn"
+    assert record["config"]["training"]["model"]["hidden_size"] == 512
+    assert list(record["inputs"]) == ["results/doom-smoke/seed-1/latents.h5"]
+    assert record["libraries"]["torch"].startswith("2.13") and record["peak_memory_mb"] > 50
+
+
+def test_nothing_reruns_when_nothing_or_only_a_comment_changed(edited):
+    assert edited.planned("smoke") == {}
+    for name in ("models/vae.py", "models/mdn_rnn.py", "training.py", "evolution.py", "stages/train_vae.py"):
+        path = edited.folder / "src" / "worldmodels" / name
+        path.write_text("# a new comment\n" + path.read_text() + "\n\n# another\n")
+    assert edited.planned("smoke") == {}
+
+
+def test_change_of_the_evolution_reruns_evolution_and_later_only(edited):
+    edited.edit("config.yaml", "population: 6", "population: 8")
+    planned = edited.planned(TABLE)
+    assert set(planned) == {"evolve_controller", "evaluate_controller", "tabulate"}
+
+
+def test_change_of_the_memory_leaves_vision_and_data_alone(edited):
+    edited.edit("src/worldmodels/models/mdn_rnn.py", "MIN_LOG_SIGMA = -7.0", "MIN_LOG_SIGMA = -6.5")
+    planned = edited.planned(TABLE)
+    assert set(planned) == {"train_mdn_rnn", "evolve_controller", "evaluate_controller", "tabulate"}
+
+
+def test_more_shards_keep_the_ones_that_exist(edited):
+    edited.edit("config.yaml", "    shards: 2\n", "    shards: 3\n")
+    assert edited.planned(TABLE)["collect_rollouts"] == 1
+
+
+def test_dry_run_says_why(edited):
+    edited.edit("config.yaml", "population: 6", "population: 8")
+    result = edited.snakemake("-n", TABLE)
+    assert "Params have changed since last execution" in result.stdout + result.stderr
+
+
+def test_truncated_shard_is_named_and_its_deletion_mends_it(edited):
+    shard = edited.folder / "results/data/doom-random-smoke/001.h5"
+    shard.write_bytes(shard.read_bytes()[:5000])
+    edited.edit("config.yaml", "      batch_size: 32\n", "      batch_size: 16\n")
+    failed = edited.snakemake("results/doom-smoke/seed-1/models/vae/weights.safetensors")
+    assert failed.returncode != 0
+    assert "001.h5 is not a complete HDF5 file" in failed.stdout + failed.stderr
+
+
+def test_two_heads_on_one_results_folder_are_one_too_many(edited):
+    import fcntl
+
+    lock = (edited.folder / "results" / ".lock").open("a+")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    edited.edit("config.yaml", "population: 6", "population: 8")
+    second = edited.snakemake(TABLE)
+    assert second.returncode != 0
+    assert "another snakemake" in second.stdout + second.stderr
