@@ -127,5 +127,5 @@ def test_shards_share_no_episode():
 
 def test_too_little_disk_is_found_before_the_first_frame(state, tmp_path):
     huge = OPTIONS.model_copy(update={"episodes_per_shard": 10**9})
-    with pytest.raises(UserError, match="needs about .* of disk"):
+    with pytest.raises(UserError, match=r"needs about .* of disk"):
         collect_shard(tmp_path / "000.h5", 0, huge, state)

@@ -146,7 +146,7 @@ def test_film_plays_back_what_was_put_in(tmp_path):
         frame = np.full((64, 64, 3), 12 * step, np.uint8)
         pictures.append(compose([frame, frame], ["real game", "what V sees"], f"tic {step}"))
     write_mp4(tmp_path / "film.mp4", iter(pictures))
-    back = np.stack([picture for picture in imageio.get_reader(tmp_path / "film.mp4").iter_data()])
+    back = np.stack(list(imageio.get_reader(tmp_path / "film.mp4").iter_data()))
     assert back.shape == (20, 320, 520, 3)
     centres = back[:, 160, 128].mean(axis=1)
     assert np.all(np.abs(centres - 12 * np.arange(20)) < 12)

@@ -35,6 +35,7 @@ def plot_evolution(axes: Axes, histories: Sequence[History], label: str) -> None
     for name, colour in (*names, ("mean of the distribution", RED)):
         axes.plot([], [], color=colour, label=name)
     axes.set(xlabel="generation", ylabel="survival in the dream (tics)", title=label)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_ylim(bottom=0)
     axes.legend(ncols=2, loc="upper left")
     axes.set_ylim(top=1.25 * axes.get_ylim()[1])

@@ -43,10 +43,16 @@ class TableRow(NamedTuple):
 def build_rows(
     options: ExperimentOptions, episodes: Sequence[Episode], budgets: Mapping[str, Budget]
 ) -> list[TableRow]:
-    """Rows in the order of the experiment's variants, then rows that the published table quotes from elsewhere."""
-    rows = [_row(name, options, episodes, budgets.get(name)) for name in options.variants]
+    """Evolved variants by temperature, the random policy, then rows that the published table quotes from elsewhere."""
+    # A config block is sorted by key, so the order of config.yaml is not known here.
+    order = sorted(options.variants, key=lambda name: (options.variants[name].policy == "random", _rank(options, name)))
+    rows = [_row(name, options, episodes, budgets.get(name)) for name in order]
     quoted = QUOTED.get(options.published or "", {})
     return rows + [TableRow(name, f"{name} (quoted)", None, None, {}, row, "", None) for name, row in quoted.items()]
+
+
+def _rank(options: ExperimentOptions, name: str) -> tuple[float, str]:
+    return options.variants[name].temperature, name
 
 
 def _row(name: str, options: ExperimentOptions, episodes: Sequence[Episode], budget: Budget | None) -> TableRow:

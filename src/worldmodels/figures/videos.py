@@ -61,4 +61,4 @@ def dream_film(frames: np.ndarray, deaths: np.ndarray, actions: np.ndarray, temp
     """The agent in its dream: frames (T, 64, 64, 3), deaths (T,) probability that the action was fatal, actions (T, A)."""
     for step, (frame, death, action) in enumerate(zip(frames, deaths, actions, strict=True)):
         footer = f"tic {step}  {arrow(float(action[0]))}  p(death) {death:.2f}"
-        yield compose([frame], [f"dream, τ = {temperature:.2f}"], footer)
+        yield compose([frame], [f"dream, tau = {temperature:.2f}"], footer)
