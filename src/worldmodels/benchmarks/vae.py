@@ -59,7 +59,8 @@ def alternate(one: Callable[[], None], other: Callable[[], None]) -> tuple[float
     """Calls a second of two functions, timed in turns, so that a noisy machine slows both."""
     spent = [0.0, 0.0]
     calls = 0
-    one(), other()
+    one()
+    other()
     while sum(spent) < SECONDS:
         for index, function in enumerate((one, other)):
             begin = time.perf_counter()

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from worldmodels.figures.published import PublishedRow
 from worldmodels.figures.statistics import Summary
@@ -35,7 +36,7 @@ def plot_evolution(axes: Axes, histories: Sequence[History], label: str) -> None
     for name, colour in (*names, ("mean of the distribution", RED)):
         axes.plot([], [], color=colour, label=name)
     axes.set(xlabel="generation", ylabel="survival in the dream (tics)", title=label)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(bottom=0)
     axes.legend(ncols=2, loc="upper left")
     axes.set_ylim(top=1.25 * axes.get_ylim()[1])

@@ -6,11 +6,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from worldmodels.config.models import ControllerOptions, MDNRNNOptions, VAEOptions
+from worldmodels.config.models import ControllerOptions, MDNRNNOptions
 from worldmodels.data.latents import Latents, read_latents
 from worldmodels.errors import UserError
 from worldmodels.models.mdn_rnn import MDNRNN
 from worldmodels.models.vae import ConvVAE
+from worldmodels.models.vae_file import load_vae
 from worldmodels.models.world_model import StartLatents, WorldModel
 from worldmodels.runtime.files import file_checksum, read_json
 from worldmodels.runtime.weights import load_weights, read_metadata, require_same
@@ -21,14 +22,6 @@ class Controller(NamedTuple):
 
     weights: np.ndarray  # (D,)
     options: ControllerOptions
-
-
-def load_vae(path: Path) -> ConvVAE:
-    """Read V. Raises UserError when the file is damaged or of another kind."""
-    options, _ = read_metadata(path, "vae", VAEOptions)
-    vae = ConvVAE(options)
-    load_weights(path, vae)
-    return vae
 
 
 def load_mdn_rnn(path: Path) -> tuple[MDNRNN, dict[str, str]]:

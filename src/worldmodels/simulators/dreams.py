@@ -29,6 +29,9 @@ COMPACT_EVERY = 8
 SMALLEST_SHARE = 64
 """Dreams below which a thread of its own does not pay: matrix products of few rows are slow."""
 
+CACHED_ROWS = 128
+"""Rows whose gates fit a processor's second cache: seven passes over these are faster than over all rows."""
+
 
 @dataclass(frozen=True)
 class DreamOptions:
@@ -213,11 +216,12 @@ class DreamBatch:
     def _remember(self) -> None:
         """The LSTM's step: c and h of the rows take in [1, h, z, a, restart]."""
         size = self.sizes.hidden_size
-        cell, hidden = self.rows[:, self.cell], self.rows[:, self.hidden]
         gates = self.gates(self.rows[:, self.ones :])  # (B, 4H): input, forget, output, candidate
-        input_gate, forget_gate, output_gate = gates[:, : 3 * size].sigmoid_().split(size, dim=1)
-        cell.mul_(forget_gate).addcmul_(input_gate, gates[:, 3 * size :].tanh_())
-        torch.tanh(cell, out=hidden).mul_(output_gate)
+        for some, their in zip(self.rows.split(CACHED_ROWS), gates.split(CACHED_ROWS), strict=True):
+            cell, hidden = some[:, self.cell], some[:, self.hidden]
+            input_gate, forget_gate, output_gate = their[:, : 3 * size].sigmoid_().split(size, dim=1)
+            cell.mul_(forget_gate).addcmul_(input_gate, their[:, 3 * size :].tanh_())
+            torch.tanh(cell, out=hidden).mul_(output_gate)
 
 
 def gates_weight(memory: MDNRNN) -> Tensor:

@@ -9,8 +9,8 @@ import torch
 from worldmodels.config.blocks import EncodeLatentsBlock
 from worldmodels.data.latents import Latents, write_latents
 from worldmodels.data.rollouts import RolloutFrames
-from worldmodels.models.files import load_vae
 from worldmodels.models.vae import ConvVAE, observations_from_frames
+from worldmodels.models.vae_file import load_vae
 from worldmodels.runtime.device import autocast, matmul_dtype, resolve_device
 from worldmodels.runtime.files import file_checksum
 from worldmodels.runtime.progress import Progress

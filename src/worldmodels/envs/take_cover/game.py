@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+import psutil
 import torch
 import torch.nn.functional as F
 
@@ -43,6 +44,11 @@ def resize_frames(screens: np.ndarray, size: int = 64) -> np.ndarray:
     return resized.permute(0, 2, 3, 1).contiguous().numpy()
 
 
+def _children() -> set[int]:
+    """Process ids of this process's own children."""
+    return {child.pid for child in psutil.Process().children()}
+
+
 def import_vizdoom() -> Any:
     """Return the vizdoom module. Raises UserError where it is missing."""
     try:
@@ -61,6 +67,7 @@ class TakeCoverGame:
         self._vizdoom = import_vizdoom()
         self.engine = self._vizdoom.DoomGame()
         self._configure()
+        before = _children()
         try:
             self.engine.init()
         except Exception as error:  # ViZDoom raises many types of its own
@@ -68,6 +75,7 @@ class TakeCoverGame:
                 f"the ViZDoom engine did not start ({' '.join(str(error).split())}). Run `python -c 'import vizdoom'`, and check that "
                 "/dev/shm is not full."
             ) from None
+        self.engine_pids = _children() - before
 
     def _configure(self) -> None:
         vizdoom, engine = self._vizdoom, self.engine
