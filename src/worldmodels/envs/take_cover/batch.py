@@ -4,13 +4,10 @@ A *slot* is one game, and a fixed row of every array. Workers own whole slots. C
 arrays need no copying.
 """
 
-import contextlib
 import ctypes
-import json
 import multiprocessing
 import os
 import signal
-import sys
 from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.shared_memory import SharedMemory
@@ -18,7 +15,6 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 import numpy as np
-import psutil
 
 from worldmodels.config.tasks import TakeCoverOptions
 from worldmodels.envs.take_cover.game import ACTION_SIZE, TakeCoverGame, resize_frames
@@ -75,7 +71,6 @@ class Games:
         self.frames = self._board.arrays["frames"]  # (B, 64, 64, 3) uint8
         self._workers: list[multiprocessing.process.BaseProcess] = []
         self._pipes: list[Connection] = []
-        self._engines: list[int] = []
         # spawn: a fork of a process with torch's threads can deadlock.
         context = multiprocessing.get_context("spawn")
         try:
@@ -88,7 +83,7 @@ class Games:
                 there.close()
                 self._workers.append(process)
                 self._pipes.append(here)
-            self._engines = [pid for answer in self._answers() for pid in json.loads(answer)]
+            self._await_all()
         except BaseException:
             self.close()
             raise
@@ -123,11 +118,10 @@ class Games:
                 pipe.send_bytes(word)
             except OSError:
                 self._give_up(index, "died")
-        self._answers()
+        self._await_all()
 
-    def _answers(self) -> list[bytes]:
+    def _await_all(self) -> None:
         """Wait for every worker's answer; a dead one closes its pipe, which is noticed at once."""
-        answers = []
         waiting = dict(zip(self._pipes, range(len(self._pipes)), strict=True))
         while waiting:
             ready = [pipe for pipe in waiting if pipe in wait(list(waiting), timeout=PATIENCE_SECONDS)]
@@ -141,8 +135,6 @@ class Games:
                     self._give_up(index, "died")
                 if answer.startswith(b"failed"):
                     self._give_up(index, answer.decode())
-                answers.append(answer)
-        return answers
 
     def _give_up(self, index: int, what: str) -> None:
         pid = self._workers[index].pid
@@ -161,12 +153,7 @@ class Games:
             if process.is_alive():
                 process.kill()
                 process.join()
-        for pid in self._engines:  # those of a killed worker outlive it
-            with contextlib.suppress(psutil.Error):
-                engine = psutil.Process(pid)
-                if engine.name().startswith("vizdoom"):  # the number may be another's by now
-                    engine.kill()
-        self._pipes, self._workers, self._engines = [], [], []
+        self._pipes, self._workers = [], []
         if self._board is not None and self._board.arrays:
             self.frames = np.array(self.frames)
             self._board.close(unlink=True)
@@ -186,9 +173,8 @@ def make_games(options: TakeCoverOptions, games: int, workers: int) -> Games:
 
 
 def die_with_parent(parent: int) -> None:
-    """Have this process end its games and itself when its parent ends, however that ends (Linux)."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # through `finally`, which ends the engines
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+    """Ask the kernel to kill this process when its parent ends, however that ends (Linux)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     if os.getppid() != parent:
         os._exit(1)
 
@@ -207,7 +193,7 @@ def _work(options: TakeCoverOptions, slots: list[int], games: int, memory: str, 
     try:
         for slot in slots:
             playing[slot] = TakeCoverGame(options)
-        pipe.send_bytes(json.dumps([pid for game in playing.values() for pid in game.engine_pids]).encode())
+        pipe.send_bytes(b"ok")
         while True:
             word = pipe.recv_bytes()
             (_reset if word == b"r" else _step)(playing, board.arrays)

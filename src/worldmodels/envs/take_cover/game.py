@@ -3,6 +3,7 @@ environment's configuration): ViZDoom's own scenario file has another size, no H
 """
 
 import os
+import subprocess
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -49,6 +50,17 @@ def _children() -> set[int]:
     return {child.pid for child in psutil.Process().children()}
 
 
+def guard(engines: set[int]) -> "subprocess.Popen[bytes]":
+    """Start a shell that kills `engines` when this process ends, however it ends.
+
+    An engine that waits for orders does not notice that its master was killed with SIGKILL, and would stay for ever. The
+    shell waits for the end of a pipe, which the kernel closes with the process.
+    """
+    numbers = " ".join(str(pid) for pid in sorted(engines))
+    script = f"cat > /dev/null; kill -9 {numbers} 2> /dev/null"
+    return subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, start_new_session=True)
+
+
 def import_vizdoom() -> Any:
     """Return the vizdoom module. Raises UserError where it is missing."""
     try:
@@ -75,7 +87,7 @@ class TakeCoverGame:
                 f"the ViZDoom engine did not start ({' '.join(str(error).split())}). Run `python -c 'import vizdoom'`, and check that "
                 "/dev/shm is not full."
             ) from None
-        self.engine_pids = _children() - before
+        self._guardian = guard(_children() - before)
 
     def _configure(self) -> None:
         vizdoom, engine = self._vizdoom, self.engine
@@ -133,6 +145,7 @@ class TakeCoverGame:
     def close(self) -> None:
         """End the engine process."""
         self.engine.close()
+        self._guardian.communicate()
 
     def __enter__(self) -> Self:
         return self
