@@ -28,11 +28,12 @@ def state(tmp_path):
 class Checkout:
     """A copy of the project in which Snakemake may run and whose code may be edited."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, origin: Path = REPOSITORY) -> None:
         self.folder = folder
         folder.mkdir(parents=True)
-        for name in ("Snakefile", "config.yaml", "workflow", "profiles", "envs", "src"):
-            source = REPOSITORY / name
+        finished = () if origin == REPOSITORY else ("results", ".snakemake")
+        for name in ("Snakefile", "config.yaml", "workflow", "profiles", "envs", "src", *finished):
+            source = origin / name
             if source.is_dir():
                 shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
             else:
@@ -84,8 +85,5 @@ def finished(tmp_path_factory) -> Checkout:
 
 @pytest.fixture
 def edited(finished, tmp_path) -> Checkout:
-    """A copy of the finished one, with its results and Snakemake's records, to be changed."""
-    checkout = Checkout(tmp_path / "checkout")
-    shutil.copytree(finished.folder / "results", checkout.folder / "results")
-    shutil.copytree(finished.folder / ".snakemake", checkout.folder / ".snakemake")
-    return checkout
+    """A copy of the finished one, with its results and Snakemake's records, whose code and config may be changed."""
+    return Checkout(tmp_path / "checkout", finished.folder)
