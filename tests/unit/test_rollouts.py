@@ -2,7 +2,11 @@
 
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
+import h5py
 import numpy as np
 import psutil
 import pytest
@@ -81,6 +85,65 @@ def test_writing_needs_no_memory_for_the_whole_shard(tmp_path):
     assert peak - before < 120e6
 
 
+def narrow_frames(file):
+    del file["frames"]
+    file["frames"] = np.zeros((100, 32, 32, 3), np.uint8)
+
+
+def fewer_deaths(file):
+    del file["deaths"]
+    file["deaths"] = np.ones(1, bool)
+
+
+def falling_offsets(file):
+    del file["episode_offsets"]
+    file["episode_offsets"] = np.array([0, 120, 100])
+
+
+def no_seeds(file):
+    del file["seeds"]
+
+
+@pytest.mark.parametrize("damage", [narrow_frames, fewer_deaths, falling_offsets, no_seeds])
+def test_shard_that_contradicts_itself_is_refused(tmp_path, damage):
+    """It would train a model on the wrong actions without a word."""
+    path = make_shard(tmp_path / "000.h5")
+    with h5py.File(path, "r+") as file:
+        damage(file)
+    with pytest.raises(UserError, match=r"000\.h5 is not .* only this shard is collected again"):
+        RolloutFrames([path])
+
+
+def test_full_disk_is_one_sentence_and_leaves_nothing_behind(tmp_path):
+    """HDF5 used to end the interpreter with a segmentation fault here."""
+    script = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+import numpy as np
+from test_rollouts import make_shard
+from worldmodels.errors import UserError
+from worldmodels.seeds import generator
+from worldmodels.data.rollouts import ShardFacts, write_shard
+noise = generator("test").integers(0, 256, (500, 64, 64, 3), dtype=np.uint8)
+facts = ShardFacts(np.zeros((500, 1)), np.ones(500), np.array([0, 500]), np.ones(1, bool), np.zeros(1))
+try:
+    write_shard(Path("small/000.h5"), [noise], facts, "{{}}", 0)
+except UserError as error:
+    print(error, list(Path("small").iterdir()))
+"""
+    (tmp_path / "small").mkdir()
+    (tmp_path / "fill.py").write_text(script)
+    mount = f"mount -t tmpfs -o size=3m tmpfs small && touch mounted && exec {sys.executable} fill.py"
+    command = ["unshare", "--map-root-user", "--mount", "sh", "-c", mount]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    if not (tmp_path / "mounted").exists():
+        pytest.skip("this machine lets nobody mount a small file system")
+    assert result.returncode == 0, result.stderr
+    assert "small/000.h5 could not be written: the disk is full" in result.stdout
+    assert result.stdout.rstrip().endswith("[]")
+
+
 OPTIONS = ShardOptions(
     task=TakeCoverOptions(screen_resolution="160x120", max_steps=120),
     policy=HeldRandomPolicy(),
@@ -110,7 +173,7 @@ def test_collection_that_was_killed_ends_with_the_same_bytes(state, tmp_path, mo
         collect_shard(tmp_path / "resumed.h5", 0, OPTIONS, state)
     state.stop.reason = None
     # What a kill leaves behind after the checkpoint must not matter.
-    with (state.path / "frames.raw").open("ab") as file:
+    with (state.path / "frames.chunks").open("ab") as file:
         file.write(b"torn")
     collect_shard(tmp_path / "resumed.h5", 0, OPTIONS, state)
     assert (tmp_path / "resumed.h5").read_bytes() == (tmp_path / "undisturbed.h5").read_bytes()

@@ -1,8 +1,12 @@
 """Real Doom Take Cover: the reference protocol, seeds, ends of episodes, and workers that die."""
 
+import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -12,6 +16,7 @@ from PIL import Image
 
 from worldmodels.config.tasks import TakeCoverOptions
 from worldmodels.envs.take_cover import TakeCoverEnv, TakeCoverGame, make_games, make_policy, resize_frames
+from worldmodels.envs.take_cover.engine import MEMORY_PREFIXES
 from worldmodels.envs.take_cover.game import LEFT, RIGHT, STILL, buttons
 from worldmodels.errors import UserError
 from worldmodels.seeds import generator
@@ -144,7 +149,7 @@ def test_dead_worker_is_reported_within_seconds_and_leaves_nothing_behind():
     engines = [child.pid for pid in workers for child in psutil.Process(pid).children(recursive=True)]
     os.kill(workers[1], signal.SIGKILL)
     begin = time.monotonic()
-    with pytest.raises(UserError, match=r"game worker 1 \(process \d+\) died"):
+    with pytest.raises(UserError, match=r"game worker 1 \(process \d+, games 1\) died"):
         for _ in range(100):
             games.step(np.zeros((2, 1), np.float32), np.ones(2, bool))
     assert time.monotonic() - begin < 10
@@ -152,6 +157,72 @@ def test_dead_worker_is_reported_within_seconds_and_leaves_nothing_behind():
     while any(_alive(pid) for pid in (*workers, *engines)) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not [pid for pid in (*workers, *engines) if _alive(pid)]
+
+
+def test_killed_engine_is_reported_with_its_worker():
+    games = make_games(SMALL, 2, 2)
+    games.reset([0, 1], [5, 6])
+    (engine,) = psutil.Process(games._workers[0].pid).children(recursive=True)
+    engine.kill()
+    with pytest.raises(UserError, match=r"game worker 0 \(process \d+, games 0\) failed: the ViZDoom engine ended"):
+        for _ in range(100):
+            games.step(np.zeros((2, 1), np.float32), np.ones(2, bool))
+    assert not multiprocessing.active_children()
+
+
+PLAYERS = """
+import os, sys, time, psutil
+from worldmodels.config.tasks import TakeCoverOptions
+from worldmodels.envs.take_cover import TakeCoverGame, make_games
+if __name__ == "__main__":
+    small = TakeCoverOptions(screen_resolution="160x120")
+    game, games = TakeCoverGame(small), make_games(small, 2, 2)
+    print(game.instance, *games._engines)
+    print(*(child.pid for child in psutil.Process().children(recursive=True)), flush=True)
+    time.sleep(100)
+"""
+
+
+def test_killed_program_leaves_no_process_no_memory_and_no_file(tmp_path):
+    """An engine waits for ever for a player that was killed, and holds 11 MB of shared memory."""
+    script = tmp_path / "players.py"
+    script.write_text(PLAYERS)
+    (tmp_path / "cwd").mkdir()
+    player = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True, cwd=tmp_path / "cwd")
+    instances = player.stdout.readline().split()
+    children = [int(pid) for pid in player.stdout.readline().split()]
+    assert len(instances) == 3 and len(children) >= 5
+    player.kill()
+    player.wait()
+    memory = [Path("/dev/shm", prefix + instance) for prefix in MEMORY_PREFIXES for instance in instances]
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and any([*map(_alive, children), *(path.exists() for path in memory)]):
+        time.sleep(0.1)
+    assert not [pid for pid in children if _alive(pid)]
+    assert not [path for path in memory if path.exists()]
+    assert not list((tmp_path / "cwd").iterdir())
+
+
+def test_signals_are_the_players_business():
+    """Ctrl-C and a cluster's SIGTERM reach every process; an engine that died of them would spoil the last checkpoint."""
+    with TakeCoverGame(SMALL) as game:
+        game.reset(5)
+        (engine,) = (child for child in psutil.Process().children() if child.name() == "vizdoom")
+        engine.send_signal(signal.SIGINT)
+        engine.terminate()
+        time.sleep(0.3)
+        assert not game.step(0.0).died
+    assert not engine.is_running()
+
+
+def test_screen_is_read_from_the_engines_memory_as_vizdoom_would_hand_it_out():
+    with TakeCoverGame(SMALL) as game:
+        for seed in (5, 6):
+            game.reset(seed)
+            assert game._live is not None
+            for _ in range(40):
+                game.step(1.0)
+                assert np.array_equal(game.screen(), game.engine.get_state().screen_buffer[:100])
 
 
 def _alive(pid):

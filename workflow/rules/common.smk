@@ -178,12 +178,16 @@ def selects_in_task(wildcards):
     return experiment_options(CONFIG, wildcards.experiment).variants[wildcards.variant].selection == "validation"
 
 
-def code_of(stage, plays_task=lambda wildcards: False):
+def never(wildcards):
+    return False
+
+
+def code_of(stage, plays_task=never, with_modules=()):
     """Params function: the fingerprint of the code that `stage` runs, with its task's where it plays one."""
 
     @clear_errors
     def fingerprint(wildcards):
-        task = [f"envs.{task_name(wildcards)}", "evaluation"] if plays_task(wildcards) else []
+        task = [f"envs.{task_name(wildcards)}", *with_modules] if plays_task(wildcards) else []
         return code_fingerprint([f"stages.{stage}", *task])
 
     return fingerprint

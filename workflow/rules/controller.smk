@@ -17,7 +17,7 @@ rule evolve_controller:
         "../../envs/worldmodels.yaml"
     params:
         config=stage_config("evolve_controller"),
-        code=code_of("evolve_controller", plays_task=selects_in_task),
+        code=code_of("evolve_controller", plays_task=selects_in_task, with_modules=["evaluation"]),
     threads: 64
     resources:
         mem_mb=3000,

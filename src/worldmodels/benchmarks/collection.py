@@ -6,12 +6,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from worldmodels.config.datasets import HeldRandomPolicy
 from worldmodels.config.tasks import TakeCoverOptions
-from worldmodels.data.collection import play
-from worldmodels.data.rollouts import ShardFacts, write_shard
+from worldmodels.data.collection import Collected, FrameLog, play
+from worldmodels.data.rollouts import write_compressed_shard
 from worldmodels.envs.take_cover import TakeCoverGame, make_policy, resize_frames
 from worldmodels.seeds import generator
 
@@ -54,22 +52,12 @@ def _stored(index: int) -> float:
 
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder, TakeCoverGame(TASK) as game:
-        raw = Path(folder) / "raw"
-        begin, episodes, seed = time.perf_counter(), [], index * 1000
-        with raw.open("wb") as sink:
+        begin, collected, seed = time.perf_counter(), Collected(), index * 1000
+        with Path(folder, "chunks").open("a+b") as file:
+            log = FrameLog(file)
             while time.perf_counter() - begin < SECONDS / 2:
                 policy = make_policy(HeldRandomPolicy(), generator("benchmark", seed))
-                episodes.append(play(game, policy, seed, sink, resize_frames))
+                collected.episodes.append(play(game, policy, seed, log, resize_frames))
                 seed += 1
-        lengths = [len(episode.actions) for episode in episodes]
-        frames = np.memmap(raw, np.uint8, "r").reshape(-1, 64, 64, 3)
-        facts = ShardFacts(
-            np.concatenate([episode.actions for episode in episodes]),
-            np.concatenate([episode.rewards for episode in episodes]),
-            np.concatenate([[0], np.cumsum(lengths)]),
-            np.array([episode.died for episode in episodes]),
-            np.array([episode.seed for episode in episodes]),
-        )
-        pieces = (frames[start : start + 256] for start in range(0, len(frames), 256))
-        write_shard(Path(folder) / "000.h5", pieces, facts, "{}", 0)
-        return sum(lengths) / (time.perf_counter() - begin)
+            write_compressed_shard(Path(folder) / "000.h5", log.read_chunks(), collected.facts(), "{}", 0)
+        return collected.frames / (time.perf_counter() - begin)

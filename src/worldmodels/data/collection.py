@@ -1,19 +1,27 @@
 """Collecting one shard: play whole episodes of a policy, keep those that are long enough, write them.
 
-A shard has its own stream of episode seeds. Finished episodes are appended to a raw file in the state folder; a
-checkpoint records how much of it is whole. A shard that was killed goes on there, and ends with the same bytes.
+A shard has its own stream of episode seeds. The frames of kept episodes are compressed at once, in the chunks of the
+shard to come, and appended to a file in the state folder; a checkpoint records how much of it is whole. A shard that
+was killed goes on there, and ends with the same bytes.
 """
 
 import importlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
 from worldmodels.config.datasets import ShardOptions
-from worldmodels.data.rollouts import ShardFacts, estimate_shard_bytes, write_shard
+from worldmodels.data.rollouts import (
+    CHUNK_FRAMES,
+    ChunkCompressor,
+    ShardFacts,
+    estimate_shard_bytes,
+    write_compressed_shard,
+)
 from worldmodels.runtime.files import readable_disk_errors
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.space import require_disk
@@ -22,8 +30,8 @@ from worldmodels.seeds import COLLECTION_SEEDS, generator
 
 SEEDS_PER_SHARD = 100_000
 """Episode seeds reserved for a shard, most of them never used."""
-RESIZE_BATCH = 32
-"""Screens that are resized together: memory stays flat in the length of an episode."""
+RESIZE_BATCH = 16
+"""Screens that are resized together: more would leave the processor's cache."""
 
 
 @dataclass
@@ -38,11 +46,15 @@ class Episode:
 
 @dataclass
 class Collected:
-    """What a shard has so far; its frames are in the raw file."""
+    """What a shard has so far, but its frames."""
 
     attempts: int = 0
-    frames: int = 0
     episodes: list[Episode] = field(default_factory=list)
+
+    @property
+    def frames(self) -> int:
+        """Frames of the kept episodes."""
+        return sum(len(episode.actions) for episode in self.episodes)
 
     def facts(self) -> ShardFacts:
         """The shard's arrays."""
@@ -54,6 +66,70 @@ class Collected:
             deaths=np.array([episode.died for episode in self.episodes]),
             seeds=np.array([episode.seed for episode in self.episodes], dtype=np.int64),
         )
+
+
+class FrameSink(Protocol):
+    """Takes the frames of an episode, piece by piece."""
+
+    def write(self, frames: np.ndarray) -> None:
+        """Take frames (n, 64, 64, 3) uint8."""
+
+
+class FrameLog:
+    """Frames of kept episodes: whole chunks in a file, compressed; the rest, less than a chunk, in memory."""
+
+    def __init__(self, file: BinaryIO, chunks: list[int] | None = None, rest: np.ndarray | None = None) -> None:
+        self.file = file
+        self.chunks = [] if chunks is None else chunks  # bytes of each chunk
+        self._waiting = np.empty((CHUNK_FRAMES, 64, 64, 3), np.uint8)
+        self._count = 0
+        self._compressor = ChunkCompressor()
+        if rest is not None:
+            self.write(rest)
+
+    @property
+    def rest(self) -> np.ndarray:
+        """Frames that do not fill a chunk yet."""
+        return self._waiting[: self._count]
+
+    def write(self, frames: np.ndarray) -> None:
+        """Append frames (n, 64, 64, 3) uint8."""
+        while len(frames):
+            count = min(len(frames), CHUNK_FRAMES - self._count)
+            self._waiting[self._count : self._count + count] = frames[:count]
+            self._count, frames = self._count + count, frames[count:]
+            if self._count == CHUNK_FRAMES:
+                content = self._compressor.compress(self._waiting)
+                self.file.write(content)
+                self.chunks.append(len(content))
+                self._count = 0
+
+    def read_chunks(self) -> Iterator[bytes]:
+        """All chunks in order, the unfinished one last."""
+        self.file.seek(0)
+        for size in self.chunks:
+            yield self.file.read(size)
+        if self._count:
+            compressor = self._compressor if self.chunks else ChunkCompressor(self._count)
+            yield compressor.compress(self.rest)
+
+
+class Candidate:
+    """The episode that is being played: its frames wait until it is long enough to be kept."""
+
+    def __init__(self, log: FrameSink, shortest: int) -> None:
+        self._log, self._shortest = log, shortest
+        self._waiting: list[np.ndarray] = []
+        self._count = 0
+
+    def write(self, frames: np.ndarray) -> None:
+        """Append frames (n, 64, 64, 3) uint8."""
+        self._count += len(frames)
+        self._waiting.append(frames)
+        if self._count >= self._shortest:
+            for piece in self._waiting:
+                self._log.write(piece)
+            self._waiting = []
 
 
 def shard_seed(options: ShardOptions, shard: int, attempt: int) -> int:
@@ -69,85 +145,83 @@ def collect_shard(output: Path, shard: int, options: ShardOptions, state: StateF
     """
     require_disk(output.parent, estimate_shard_bytes(options.episodes_per_shard), f"shard {shard}")
     task = importlib.import_module(f"worldmodels.envs.{options.task.name}")
-    raw = state.path / "frames.raw"
-    collected = _restore(state, raw)
-    game = task.TakeCoverGame(options.task)
-    kept = len(collected.episodes)
-    with (
-        game,
-        readable_disk_errors(raw),
-        raw.open("ab") as sink,
-        Progress(f"shard {shard}", options.episodes_per_shard, "episodes", state, kept) as progress,
-    ):
-        while len(collected.episodes) < options.episodes_per_shard:
-            seed = shard_seed(options, shard, collected.attempts)
-            policy = task.make_policy(options.policy, generator("collect_rollouts", "policy", seed))
-            before = sink.tell()
-            episode = play(game, policy, seed, sink, task.resize_frames)
-            collected.attempts += 1
-            if len(episode.actions) >= options.shortest_episode:
-                collected.episodes.append(episode)
-                collected.frames += len(episode.actions)
-                progress.advance(1, frames=collected.frames)
-            else:
-                sink.flush()
-                sink.truncate(before)
-                sink.seek(before)
-            if state.due:
-                sink.flush()
-                _checkpoint(collected, state)
-                state.leave_if_stopped()
-    write_shard(output, _read_raw(raw, collected.frames), collected.facts(), options.canonical_json(), shard)
+    path = state.path / "frames.chunks"
+    with readable_disk_errors(path), path.open("a+b") as file:
+        collected, log = _restore(state, file)
+        with (
+            task.TakeCoverGame(options.task) as game,
+            Progress(
+                f"shard {shard}", options.episodes_per_shard, "episodes", state, len(collected.episodes)
+            ) as progress,
+        ):
+            while len(collected.episodes) < options.episodes_per_shard:
+                if _attempt(task, game, options, shard, collected, log):
+                    progress.advance(1, frames=collected.frames)
+                if state.due:
+                    _checkpoint(collected, log, state)
+                    state.leave_if_stopped()
+        write_compressed_shard(output, log.read_chunks(), collected.facts(), options.canonical_json(), shard)
 
 
-def play(game: Any, policy: Any, seed: int, sink: Any, resize: Any) -> Episode:
-    """Play one episode; its frames (T, 64, 64, 3) go to the file `sink`."""
-    screens = [game.reset(seed)]
+def _attempt(task: Any, game: Any, options: ShardOptions, shard: int, collected: Collected, log: FrameLog) -> bool:
+    """Play one more episode; whether it was kept."""
+    seed = shard_seed(options, shard, collected.attempts)
+    policy = task.make_policy(options.policy, generator("collect_rollouts", "policy", seed))
+    episode = play(game, policy, seed, Candidate(log, options.shortest_episode), task.resize_frames)
+    collected.attempts += 1
+    kept = len(episode.actions) >= options.shortest_episode
+    if kept:
+        collected.episodes.append(episode)
+    return kept
+
+
+def play(game: Any, policy: Any, seed: int, sink: FrameSink, resize: Any) -> Episode:
+    """Play one episode; its frames (T, 64, 64, 3) go to `sink`."""
+    game.reset(seed)
+    screens = np.empty((RESIZE_BATCH, *game.screen_shape), np.uint8)
     actions: list[np.ndarray] = []
     rewards: list[float] = []
-    while True:
-        action = policy(len(actions))
-        result = game.step(float(action[0]))
-        actions.append(action)
-        rewards.append(result.reward)
-        ended = result.died or result.timed_out
-        if ended or len(screens) == RESIZE_BATCH:
-            sink.write(resize(np.stack(screens)))
-            screens = []
-        if ended:
-            return Episode(seed, np.stack(actions), np.array(rewards, dtype=np.float32), result.died)
-        screens.append(game.screen())
+    died = timed_out = False
+    while not (died or timed_out):
+        row = len(actions) % RESIZE_BATCH
+        game.read_screen(screens[row])
+        actions.append(policy(len(actions)))
+        reward, died, timed_out = game.step(float(actions[-1][0]))
+        rewards.append(reward)
+        if row == RESIZE_BATCH - 1 or died or timed_out:
+            sink.write(resize(screens[: row + 1]))
+    return Episode(seed, np.stack(actions), np.array(rewards, dtype=np.float32), died)
 
 
-def _checkpoint(collected: Collected, state: StateFolder) -> None:
-    episodes = [
-        [episode.seed, episode.died, episode.actions.tolist(), episode.rewards.tolist()]
-        for episode in collected.episodes
-    ]
-    state.save({}, {"attempts": collected.attempts, "frames": collected.frames, "episodes": episodes})
+def _checkpoint(collected: Collected, log: FrameLog, state: StateFolder) -> None:
+    import torch
+
+    log.file.flush()
+    os.fsync(log.file.fileno())
+    tensors = {"rest": torch.from_numpy(log.rest.copy())}
+    if collected.episodes:
+        facts = collected.facts()
+        tensors |= {name: torch.from_numpy(values) for name, values in facts._asdict().items()}
+    state.save(tensors, {"attempts": collected.attempts, "chunks": log.chunks})
 
 
-def _restore(state: StateFolder, raw: Path) -> Collected:
+def _restore(state: StateFolder, file: BinaryIO) -> tuple[Collected, FrameLog]:
+    """Go on from the last checkpoint, if its frames are there; what came after it is played again."""
     found = state.load()
-    if found is None:
-        raw.unlink(missing_ok=True)
-        return Collected()
-    meta = found[1]
-    size = meta["frames"] * 64 * 64 * 3
-    if not raw.is_file() or raw.stat().st_size < size:  # the machine lost what was not flushed: begin again
-        raw.unlink(missing_ok=True)
-        return Collected()
-    with raw.open("r+b") as file:
-        file.truncate(size)
-    episodes = [
-        Episode(seed, np.array(actions, dtype=np.float32), np.array(rewards, dtype=np.float32), died)
-        for seed, died, actions, rewards in meta["episodes"]
+    if found is None or os.fstat(file.fileno()).st_size < sum(found[1]["chunks"]):
+        file.truncate(0)
+        return Collected(), FrameLog(file)
+    tensors, meta = found
+    file.truncate(sum(meta["chunks"]))
+    collected = Collected(meta["attempts"])
+    if "seeds" in tensors:
+        collected.episodes = _episodes(ShardFacts(*(tensors[name].numpy() for name in ShardFacts._fields)))
+    return collected, FrameLog(file, list(meta["chunks"]), tensors["rest"].numpy())
+
+
+def _episodes(facts: ShardFacts) -> list[Episode]:
+    spans = zip(facts.episode_offsets[:-1], facts.episode_offsets[1:], strict=True)
+    return [
+        Episode(int(seed), facts.actions[start:stop], facts.rewards[start:stop], bool(died))
+        for (start, stop), seed, died in zip(spans, facts.seeds, facts.deaths, strict=True)
     ]
-    return Collected(meta["attempts"], meta["frames"], episodes)
-
-
-def _read_raw(raw: Path, frames: int) -> Iterator[np.ndarray]:
-    with raw.open("rb") as file:
-        for start in range(0, frames, 256):
-            count = min(256, frames - start)
-            yield np.frombuffer(file.read(count * 64 * 64 * 3), np.uint8).reshape(count, 64, 64, 3)

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.shared_memory import SharedMemory
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, NoReturn, Self
 
 import numpy as np
 
 from worldmodels.config.tasks import TakeCoverOptions
+from worldmodels.envs.take_cover.engine import sweep_memory
 from worldmodels.envs.take_cover.game import ACTION_SIZE, TakeCoverGame, resize_frames
 from worldmodels.errors import UserError
 
@@ -71,19 +72,22 @@ class Games:
         self.frames = self._board.arrays["frames"]  # (B, 64, 64, 3) uint8
         self._workers: list[multiprocessing.process.BaseProcess] = []
         self._pipes: list[Connection] = []
+        self._slots: list[list[int]] = []
+        self._engines: list[str] = []  # names of their shared memory
         # spawn: a fork of a process with torch's threads can deadlock.
         context = multiprocessing.get_context("spawn")
         try:
             for worker in range(min(workers, games)):
                 here, there = context.Pipe()
                 slots = list(range(worker, games, workers))
+                self._slots.append(slots)
                 arguments = (options, slots, games, self._board.memory.name, there, os.getpid())
                 process = context.Process(target=_work, args=arguments, daemon=True)
                 process.start()
                 there.close()
                 self._workers.append(process)
                 self._pipes.append(here)
-            self._await_all()
+            self._engines = [name for answer in self._await_all() for name in answer.decode().split()]
         except BaseException:
             self.close()
             raise
@@ -120,28 +124,38 @@ class Games:
                 self._give_up(index, "died")
         self._await_all()
 
-    def _await_all(self) -> None:
-        """Wait for every worker's answer; a dead one closes its pipe, which is noticed at once."""
-        waiting = dict(zip(self._pipes, range(len(self._pipes)), strict=True))
+    def _await_all(self) -> list[bytes]:
+        """Wait for every worker's answer. A dead worker is noticed at once: by its pipe, and by the process itself."""
+        answers = [b""] * len(self._pipes)
+        waiting: dict[Any, int] = {pipe: index for index, pipe in enumerate(self._pipes)}
         while waiting:
-            ready = [pipe for pipe in waiting if pipe in wait(list(waiting), timeout=PATIENCE_SECONDS)]
+            sentinels = {self._workers[index].sentinel: index for index in waiting.values()}
+            ready = wait([*waiting, *sentinels], timeout=PATIENCE_SECONDS)
             if not ready:
                 self._give_up(next(iter(waiting.values())), f"did not answer for {PATIENCE_SECONDS:.0f} s")
-            for pipe in ready:
+            for pipe in [one for one in ready if one in waiting]:
                 index = waiting.pop(pipe)
-                try:
-                    answer = pipe.recv_bytes()
-                except (EOFError, OSError):
+                answers[index] = self._receive(index)
+            for index in (sentinels[one] for one in ready if one in sentinels):
+                if self._pipes[index] in waiting and not self._pipes[index].poll():
                     self._give_up(index, "died")
-                if answer.startswith(b"failed"):
-                    self._give_up(index, answer.decode())
+        return answers
 
-    def _give_up(self, index: int, what: str) -> None:
-        pid = self._workers[index].pid
+    def _receive(self, index: int) -> bytes:
+        try:
+            answer = self._pipes[index].recv_bytes()
+        except (EOFError, OSError):
+            self._give_up(index, "died")
+        if not answer.startswith(b"ok"):
+            self._give_up(index, f"failed: {answer.decode()}")
+        return answer.removeprefix(b"ok")
+
+    def _give_up(self, index: int, what: str) -> NoReturn:
+        pid, slots = self._workers[index].pid, ", ".join(map(str, self._slots[index]))
         self.close()
         raise UserError(
-            f"game worker {index} (process {pid}) {what}. Finished episodes are kept; run the same command again. If it "
-            "happens again, the machine may be out of memory: lower evaluation.games."
+            f"game worker {index} (process {pid}, games {slots}) {what.rstrip('.')}. Finished episodes are kept; run the "
+            "same command again. If it happens again, the machine may be out of memory: lower evaluation.games."
         )
 
     def close(self) -> None:
@@ -154,6 +168,9 @@ class Games:
                 process.kill()
                 process.join()
         self._pipes, self._workers = [], []
+        for engine in self._engines:
+            sweep_memory(engine)
+        self._engines = []
         if self._board is not None and self._board.arrays:
             self.frames = np.array(self.frames)
             self._board.close(unlink=True)
@@ -182,9 +199,8 @@ def die_with_parent(parent: int) -> None:
 def _work(options: TakeCoverOptions, slots: list[int], games: int, memory: str, pipe: Connection, parent: int) -> None:
     """A worker's life: build its games, then obey commands until the pipe closes."""
     die_with_parent(parent)
-    # Engines must not inherit the pipe: it would stay open when this process is killed, and nobody would notice.
-    os.set_inheritable(pipe.fileno(), False)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's business
+    for number in (signal.SIGINT, signal.SIGTERM):  # the main process's business, which closes the pipe when it ends
+        signal.signal(number, signal.SIG_IGN)
     import torch
 
     torch.set_num_threads(1)
@@ -193,7 +209,7 @@ def _work(options: TakeCoverOptions, slots: list[int], games: int, memory: str, 
     try:
         for slot in slots:
             playing[slot] = TakeCoverGame(options)
-        pipe.send_bytes(b"ok")
+        pipe.send_bytes(b"ok" + " ".join(str(game.instance) for game in playing.values()).encode())
         while True:
             word = pipe.recv_bytes()
             (_reset if word == b"r" else _step)(playing, board.arrays)
@@ -201,7 +217,7 @@ def _work(options: TakeCoverOptions, slots: list[int], games: int, memory: str, 
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass
     except Exception as error:
-        pipe.send_bytes(f"failed: {error}".encode())
+        pipe.send_bytes(str(error).encode())
     finally:
         for game in playing.values():
             game.close()

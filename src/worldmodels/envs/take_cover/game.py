@@ -2,18 +2,18 @@
 environment's configuration): ViZDoom's own scenario file has another size, no HUD, a weapon, and no time limit.
 """
 
+import math
 import os
-import subprocess
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-import psutil
 import torch
 import torch.nn.functional as F
 
 from worldmodels.config.tasks import TakeCoverOptions
+from worldmodels.envs.take_cover.engine import find_screen, forget_memory, launcher, remember_memory
 from worldmodels.errors import UserError
 
 ACTION_SIZE = 1
@@ -45,22 +45,6 @@ def resize_frames(screens: np.ndarray, size: int = 64) -> np.ndarray:
     return resized.permute(0, 2, 3, 1).contiguous().numpy()
 
 
-def _children() -> set[int]:
-    """Process ids of this process's own children."""
-    return {child.pid for child in psutil.Process().children()}
-
-
-def guard(engines: set[int]) -> "subprocess.Popen[bytes]":
-    """Start a shell that kills `engines` when this process ends, however it ends.
-
-    An engine that waits for orders does not notice that its master was killed with SIGKILL, and would stay for ever. The
-    shell waits for the end of a pipe, which the kernel closes with the process.
-    """
-    numbers = " ".join(str(pid) for pid in sorted(engines))
-    script = f"cat > /dev/null; kill -9 {numbers} 2> /dev/null"
-    return subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, start_new_session=True)
-
-
 def import_vizdoom() -> Any:
     """Return the vizdoom module. Raises UserError where it is missing."""
     try:
@@ -76,21 +60,24 @@ class TakeCoverGame:
     def __init__(self, options: TakeCoverOptions) -> None:
         self.options = options
         self.steps = 0
+        self.instance: str | None = None
+        self._live: np.ndarray | None = None  # view of the whole screen in the engine's memory
         self._vizdoom = import_vizdoom()
         self.engine = self._vizdoom.DoomGame()
         self._configure()
-        before = _children()
         try:
             self.engine.init()
         except Exception as error:  # ViZDoom raises many types of its own
             raise UserError(
-                f"the ViZDoom engine did not start ({' '.join(str(error).split())}). Run `python -c 'import vizdoom'`, and check that "
-                "/dev/shm is not full."
+                f"the ViZDoom engine did not start ({' '.join(str(error).split())}). Run `python -c 'import vizdoom'`, "
+                "and check that /dev/shm is not full."
             ) from None
-        self._guardian = guard(_children() - before)
+        self.instance = str(self.engine.get_instance_id())
+        remember_memory(self.instance)
 
     def _configure(self) -> None:
         vizdoom, engine = self._vizdoom, self.engine
+        engine.set_vizdoom_path(launcher(str(Path(vizdoom.__file__).with_name("vizdoom"))))
         width, height = self.options.screen_resolution.split("x")
         # An engine writes its settings on exit: into nowhere, rather than into the user's folder.
         engine.set_doom_config_path(os.devnull)
@@ -106,46 +93,72 @@ class TakeCoverGame:
         engine.set_render_particles(False)
         engine.set_available_buttons([vizdoom.Button.MOVE_RIGHT, vizdoom.Button.MOVE_LEFT])
         engine.set_episode_start_time(self.options.start_tic)
-        engine.set_episode_timeout(0)  # counted here: the engine's own timeout would include the tics before the start
+        engine.set_episode_timeout(0)  # counted here, so that the frame after the last action is still shown
         engine.set_mode(vizdoom.Mode.PLAYER)
         engine.set_window_visible(False)
         engine.set_sound_enabled(False)
 
     def reset(self, seed: int) -> np.ndarray:
         """Begin the episode of `seed`; returns its first screen (h, w, 3) uint8, without the status bar."""
-        self._guard(lambda: (self.engine.set_seed(seed), self.engine.new_episode()))
+        try:
+            self.engine.set_seed(seed)
+            self.engine.new_episode()
+            shown = self.engine.get_state().screen_buffer
+        except Exception as error:
+            raise self._ended(error) from None
         self.steps = 0
+        # Checked at every episode, so that another layout of the shared memory cannot go unnoticed.
+        if self._live is None or not np.array_equal(self._live, shown):
+            self._live = find_screen(str(self.instance), shown)
         return self.screen()
+
+    @property
+    def screen_shape(self) -> tuple[int, int, int]:
+        """Shape (h, w, 3) of a screen without the status bar."""
+        engine = self.engine
+        return round(engine.get_screen_height() * SHOWN_SHARE), engine.get_screen_width(), 3
 
     def screen(self) -> np.ndarray:
         """What is seen now: (h, w, 3) uint8, a copy."""
-        state = self._guard(self.engine.get_state)
-        screen = state.screen_buffer
-        return np.array(screen[: round(len(screen) * SHOWN_SHARE)])
+        screen = np.empty(self.screen_shape, np.uint8)
+        self.read_screen(screen)
+        return screen
+
+    def read_screen(self, into: np.ndarray) -> None:
+        """Copy what is seen now to `into` (h, w, 3) uint8."""
+        if self._live is not None:
+            into[:] = self._live[: len(into)]
+            return
+        try:
+            into[:] = self.engine.get_state().screen_buffer[: len(into)]
+        except Exception as error:
+            raise self._ended(error) from None
 
     def step(self, action: float) -> GameStep:
         """Act for one tic. Every tic is worth 1, the fatal one too. Raises UserError for an action that is no number."""
-        if not np.isfinite(action):
+        if not math.isfinite(action):
             raise UserError(f"the action {action} is not a number: the controller or its inputs have diverged.")
-        self._guard(lambda: self.engine.make_action(buttons(action), 1))
+        try:
+            self.engine.make_action(buttons(action), 1)
+        except Exception as error:
+            raise self._ended(error) from None
         self.steps += 1
         died = bool(self.engine.is_player_dead() or self.engine.is_episode_finished())
         return GameStep(1.0, died, not died and self.steps >= self.options.max_steps)
 
-    def _guard(self, call: Any) -> Any:
-        try:
-            return call()
-        except Exception as error:
-            name = type(error).__name__
-            raise UserError(
-                f"the ViZDoom engine ended unexpectedly ({name}: {' '.join(str(error).split())}). Finished episodes are kept; run the "
-                "same command again."
-            ) from None
+    def _ended(self, error: Exception) -> UserError:
+        what = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return UserError(
+            f"the ViZDoom engine ended unexpectedly ({what}). Finished episodes are kept; run the same command again."
+        )
 
     def close(self) -> None:
         """End the engine process."""
+        self._live = None
         self.engine.close()
-        self._guardian.communicate()
+        if self.instance is not None:
+            forget_memory(self.instance)
+            self.instance = None
 
     def __enter__(self) -> Self:
         return self
