@@ -15,14 +15,14 @@ rule evolve_controller:
         "results/{experiment}/benchmarks/seed-{seed}/evolve_controller-{variant}.jsonl"
     conda:
         "../../envs/worldmodels.yaml"
-    params:
-        config=stage_config("evolve_controller"),
-        code=code_of("evolve_controller", plays_task=selects_in_task, with_modules=["evaluation"]),
     threads: 64
     resources:
         mem_mb=3000,
         runtime=720,
         gpu=gpus_wanted,
+    params:
+        config=stage_config("evolve_controller"),
+        code=code_of("evolve_controller", plays_task=selects_in_task, with_modules=["evaluation"]),
     shell:
         "python -m worldmodels evolve_controller --vae {input.vae} --mdn-rnn {input.mdn_rnn} "
         "--latents {input.latents} --seed {wildcards.seed} --output {output.controller} --history {output.history} "
@@ -43,15 +43,15 @@ rule evaluate_controller:
         "results/{experiment}/benchmarks/seed-{seed}/evaluate_controller-{variant}.jsonl"
     conda:
         "../../envs/worldmodels.yaml"
-    params:
-        agent=agent_options,
-        config=stage_config("evaluate_controller"),
-        code=code_of("evaluate_controller", plays_task=always),
     threads: 64
     resources:
         mem_mb=3000,
         runtime=240,
         gpu=gpus_wanted,
+    params:
+        agent=agent_options,
+        config=stage_config("evaluate_controller"),
+        code=code_of("evaluate_controller", plays_task=always),
     shell:
         "python -m worldmodels evaluate_controller {params.agent} --experiment {wildcards.experiment} "
         "--variant {wildcards.variant} --seed {wildcards.seed} --output {output} "

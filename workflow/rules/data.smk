@@ -10,14 +10,14 @@ rule collect_rollouts:
         "results/data/{dataset}/benchmarks/{shard}.jsonl"
     conda:
         "../../envs/worldmodels.yaml"
-    params:
-        config=stage_config("collect_rollouts"),
-        code=code_of("collect_rollouts", plays_task=always),
     threads: 1
     resources:
         mem_mb=1500,
         runtime=120,
         gpu=0,
+    params:
+        config=stage_config("collect_rollouts"),
+        code=code_of("collect_rollouts", plays_task=always),
     shell:
         "python -m worldmodels collect_rollouts --output {output} --shard {wildcards.shard} "
         "--config {params.config:q} --threads {threads} --log {log}"

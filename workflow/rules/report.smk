@@ -20,14 +20,14 @@ rule tabulate:
         "results/{experiment}/benchmarks/tabulate.jsonl"
     conda:
         "../../envs/worldmodels.yaml"
-    params:
-        config=stage_config("tabulate"),
-        code=code_of("tabulate"),
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
         gpu=0,
+    params:
+        config=stage_config("tabulate"),
+        code=code_of("tabulate"),
     shell:
         "python -m worldmodels tabulate --episodes {input.episodes} "
         "--controllers {input.controllers} --csv {output.csv} --markdown {output.markdown} --latex {output.latex} "
@@ -55,14 +55,14 @@ rule plot:
         "results/{experiment}/benchmarks/plot-{figure}.jsonl"
     conda:
         "../../envs/worldmodels.yaml"
-    params:
-        config=stage_config("plot"),
-        code=code_of("plot"),
     threads: 1
     resources:
         mem_mb=2000,
         runtime=15,
         gpu=0,
+    params:
+        config=stage_config("plot"),
+        code=code_of("plot"),
     shell:
         "python -m worldmodels plot --figure {wildcards.figure} "
         "--table {input.table} --episodes {input.episodes} --histories {input.histories} "
@@ -86,14 +86,14 @@ rule film:
         "results/{experiment}/benchmarks/film.jsonl"
     conda:
         "../../envs/worldmodels.yaml"
-    params:
-        config=stage_config("film"),
-        code=code_of("film", plays_task=always),
     threads: 2
     resources:
         mem_mb=2000,
         runtime=30,
         gpu=0,
+    params:
+        config=stage_config("film"),
+        code=code_of("film", plays_task=always),
     shell:
         "python -m worldmodels film --vae {input.vae} --mdn-rnn {input.mdn_rnn} --latents {input.latents} "
         "--controller {input.controller} --real {output.real} --dream {output.dream} "

@@ -13,16 +13,16 @@ rule train_vae:
         "results/{experiment}/benchmarks/seed-{seed}/train_vae.jsonl"
     conda:
         "../../envs/worldmodels.yaml"
-    params:
-        dataset=dataset_folder,  # the folder and its shard count: 1,000 paths would overflow a command line
-        shards=dataset_shard_count,
-        config=stage_config("train_vae"),
-        code=code_of("train_vae"),
     threads: 64
     resources:
         mem_mb=3000,
         runtime=240,
         gpu=gpus_wanted,
+    params:
+        dataset=dataset_folder,  # the folder and its shard count: 1,000 paths would overflow a command line
+        shards=dataset_shard_count,
+        config=stage_config("train_vae"),
+        code=code_of("train_vae"),
     shell:
         "python -m worldmodels train_vae --dataset {params.dataset} --shards {params.shards} --seed {wildcards.seed} "
         "--weights {output.weights} --metrics {output.metrics} "
@@ -41,16 +41,16 @@ rule encode_latents:
         "results/{experiment}/benchmarks/seed-{seed}/encode_latents.jsonl"
     conda:
         "../../envs/worldmodels.yaml"
-    params:
-        dataset=dataset_folder,
-        shards=dataset_shard_count,
-        config=stage_config("encode_latents"),
-        code=code_of("encode_latents"),
     threads: 64
     resources:
         mem_mb=4000,
         runtime=120,
         gpu=gpus_wanted,
+    params:
+        dataset=dataset_folder,
+        shards=dataset_shard_count,
+        config=stage_config("encode_latents"),
+        code=code_of("encode_latents"),
     shell:
         "python -m worldmodels encode_latents --dataset {params.dataset} --shards {params.shards} --vae {input.vae} "
         "--output {output} --config {params.config:q} --threads {threads} --log {log}"
@@ -69,14 +69,14 @@ rule train_mdn_rnn:
         "results/{experiment}/benchmarks/seed-{seed}/train_mdn_rnn.jsonl"
     conda:
         "../../envs/worldmodels.yaml"
-    params:
-        config=stage_config("train_mdn_rnn"),
-        code=code_of("train_mdn_rnn"),
     threads: 64
     resources:
         mem_mb=4000,
         runtime=480,
         gpu=gpus_wanted,
+    params:
+        config=stage_config("train_mdn_rnn"),
+        code=code_of("train_mdn_rnn"),
     shell:
         "python -m worldmodels train_mdn_rnn --latents {input.latents} --seed {wildcards.seed} "
         "--weights {output.weights} --metrics {output.metrics} --deaths {output.deaths} "
