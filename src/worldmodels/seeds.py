@@ -40,7 +40,7 @@ def integer_seed(*words: str | int) -> int:
 def episode_seeds(purpose: range, *words: str | int, count: int) -> list[int]:
     """Return `count` distinct episode seeds of the range `purpose`, the same for the same words.
 
-    A larger `count` keeps the seeds of a smaller one as its beginning.
+    A larger `count` keeps the seeds of a smaller one as its beginning (up to a million).
     """
-    start = int(generator("episodes", *words).integers(0, len(purpose) - count))
+    start = int(generator("episodes", *words).integers(0, len(purpose) - max(count, 1_000_000)))
     return [purpose[start + index] for index in range(count)]
