@@ -25,6 +25,24 @@ def state(tmp_path):
         yield folder
 
 
+@pytest.fixture
+def on_small_disk(tmp_path):
+    """A function that runs a Python script in a folder with a file system `small` of so many kB; returns its output."""
+
+    def run(script: str, kilobytes: int) -> str:
+        (tmp_path / "small").mkdir()
+        (tmp_path / "fill.py").write_text(script)
+        mount = f"mount -t tmpfs -o size={kilobytes}k tmpfs small && touch mounted && exec {sys.executable} fill.py"
+        command = ["unshare", "--map-root-user", "--mount", "sh", "-c", mount]
+        result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        if not (tmp_path / "mounted").exists():
+            pytest.skip("this machine lets nobody mount a small file system")
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    return run
+
+
 class Checkout:
     """A copy of the project in which Snakemake may run and whose code may be edited."""
 

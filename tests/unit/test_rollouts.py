@@ -2,9 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -114,34 +111,24 @@ def test_shard_that_contradicts_itself_is_refused(tmp_path, damage):
         RolloutFrames([path])
 
 
-def test_full_disk_is_one_sentence_and_leaves_nothing_behind(tmp_path):
+def test_full_disk_is_one_sentence_and_leaves_nothing_behind(on_small_disk):
     """HDF5 used to end the interpreter with a segmentation fault here."""
-    script = f"""
-import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+    script = """
 from pathlib import Path
 import numpy as np
-from test_rollouts import make_shard
 from worldmodels.errors import UserError
 from worldmodels.seeds import generator
 from worldmodels.data.rollouts import ShardFacts, write_shard
 noise = generator("test").integers(0, 256, (500, 64, 64, 3), dtype=np.uint8)
 facts = ShardFacts(np.zeros((500, 1)), np.ones(500), np.array([0, 500]), np.ones(1, bool), np.zeros(1))
 try:
-    write_shard(Path("small/000.h5"), [noise], facts, "{{}}", 0)
+    write_shard(Path("small/000.h5"), [noise], facts, "{}", 0)
 except UserError as error:
     print(error, list(Path("small").iterdir()))
 """
-    (tmp_path / "small").mkdir()
-    (tmp_path / "fill.py").write_text(script)
-    mount = f"mount -t tmpfs -o size=3m tmpfs small && touch mounted && exec {sys.executable} fill.py"
-    command = ["unshare", "--map-root-user", "--mount", "sh", "-c", mount]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    if not (tmp_path / "mounted").exists():
-        pytest.skip("this machine lets nobody mount a small file system")
-    assert result.returncode == 0, result.stderr
-    assert "small/000.h5 could not be written: the disk is full" in result.stdout
-    assert result.stdout.rstrip().endswith("[]")
+    output = on_small_disk(script, kilobytes=3000)
+    assert "small/000.h5 could not be written: the disk is full" in output
+    assert output.rstrip().endswith("[]")
 
 
 OPTIONS = ShardOptions(

@@ -108,20 +108,45 @@ def test_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs needs root")
-def test_full_disk_is_one_sentence(tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True).returncode:
-        pytest.skip("this container may not mount a tmpfs")
-    try:
-        (disk / "old").write_text("kept")
-        with pytest.raises(UserError, match="the disk is full"), atomic_path(disk / "new") as temporary:
-            temporary.write_bytes(b"x" * 1_000_000)
-        assert (disk / "old").read_text() == "kept"
-        assert [path.name for path in disk.iterdir()] == ["old"]
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
+def test_full_disk_is_one_sentence(on_small_disk):
+    script = """
+from pathlib import Path
+from worldmodels.errors import UserError
+from worldmodels.runtime.files import atomic_path
+disk = Path("small")
+(disk / "old").write_text("kept")
+try:
+    with atomic_path(disk / "new") as temporary:
+        temporary.write_bytes(b"x" * 1_000_000)
+except UserError as error:
+    print(error)
+print((disk / "old").read_text(), [path.name for path in disk.iterdir()])
+"""
+    output = on_small_disk(script, kilobytes=64)
+    assert "the disk is full" in output and output.endswith("kept ['old']\n")
+
+
+def test_film_that_a_full_disk_cuts_short_is_not_kept(on_small_disk):
+    script = """
+from pathlib import Path
+from worldmodels.errors import UserError
+from worldmodels.figures.videos import write_mp4
+from worldmodels.seeds import generator
+pictures = generator("test").integers(0, 256, (60, 320, 320, 3), dtype="uint8")
+try:
+    write_mp4(Path("small/film.mp4"), pictures)
+except UserError as error:
+    print(error)
+print([path.name for path in Path("small").iterdir()])
+"""
+    output = on_small_disk(script, kilobytes=64)
+    assert "ffmpeg did not write small/film.mp4 to its end" in output and output.endswith("[]\n")
+
+
+def test_film_without_a_picture_is_refused(tmp_path):
+    with pytest.raises(UserError, match="without a picture"):
+        write_mp4(tmp_path / "film.mp4", [])
+    assert not list(tmp_path.iterdir())
 
 
 def test_stage_explains_itself_and_unknown_commands_suggest(tmp_path):

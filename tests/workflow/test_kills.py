@@ -1,8 +1,6 @@
 """Kill -9 in every long stage, and of Snakemake itself: the same command ends with the bytes of an undisturbed run."""
 
 import hashlib
-import os
-import signal
 import subprocess
 import time
 
@@ -39,31 +37,31 @@ def stages_of(head):
 
 
 def _wait_for_a_checkpoint(checkout, process):
-    """Let the stage work until it has something to lose, or for six seconds, or to its end."""
-    deadline = time.monotonic() + 6
-    while time.monotonic() < deadline and process.is_running():
-        if list((checkout.folder / "results").glob("**/.state/*/checkpoint.safetensors")):
-            return
-        time.sleep(0.02)
+    """Let the stage work until it has something to lose; whether it got there before its end."""
+    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        for lock in (checkout.folder / "results").glob("**/.state/*/lock"):
+            if f'"pid": {process.pid},' in lock.read_text() and (lock.parent / "checkpoint.safetensors").exists():
+                return True
+        time.sleep(0.01)
+    return False
 
 
 def kill_in(checkout, stage, victim):
-    """Start the smoke table, wait until `stage` has worked for a moment, and kill it or the head."""
+    """Start the smoke table, wait until `stage` has saved a checkpoint, and kill it or the head."""
     log = (checkout.folder / "head.log").open("a")
     command = checkout.command("results/doom-smoke/table.csv")
-    head = subprocess.Popen(command, cwd=checkout.folder, env=checkout.environment, stdout=log, stderr=log)
+    environment = checkout.environment | {"WORLDMODELS_CHECKPOINT_SECONDS": "0.1"}
+    head = subprocess.Popen(command, cwd=checkout.folder, env=environment, stdout=log, stderr=log)
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline and head.poll() is None:
         running = stages_of(head)
-        if stage in running:
-            _wait_for_a_checkpoint(checkout, running[stage])
+        if stage in running and _wait_for_a_checkpoint(checkout, running[stage]):
             target = psutil.Process(head.pid) if victim == "head" else running[stage]
-            if target.is_running():
-                os.kill(target.pid, signal.SIGKILL)
+            target.kill()
             head.wait(timeout=120)
             return
         time.sleep(0.05)
-    pytest.fail(f"{stage} did not start; see {checkout.folder / 'head.log'}")
+    pytest.fail(f"{stage} was not killed:\n{(checkout.folder / 'head.log').read_text()[-4000:]}")
 
 
 @pytest.mark.timeout(1500)

@@ -37,9 +37,10 @@ def plot_evolution(axes: Axes, histories: Sequence[History], label: str) -> None
         axes.plot([], [], color=colour, label=name)
     axes.set(xlabel="generation", ylabel="survival in the dream (tics)", title=label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_ylim(bottom=0)
+    highest = max(float(np.nanmax(history["best"])) for history in histories)
+    # Panels share their axis: a panel never lowers what another one needs. The rest of the height is for the legend.
+    axes.set_ylim(0, max(1.3 * highest, axes.get_ylim()[1] if axes.get_ylim()[0] == 0 else 0))
     axes.legend(ncols=2, loc="upper left")
-    axes.set_ylim(top=1.25 * axes.get_ylim()[1])
 
 
 def plot_survival(axes: Axes, scores: Mapping[str, Sequence[float]], solved: float, longest: float) -> None:
@@ -102,47 +103,40 @@ def plot_training(axes_pair: Sequence[Axes], vae: Sequence[History], mdn_rnn: Se
         left.plot(history["step"], history["reconstruction"], color=BLUE)
         left.plot(history["step"], history["kl"], color=ORANGE)
     left.set(xlabel="update of V", ylabel="loss of one frame", yscale="log")
-    _direct_label(left, vae[0], "reconstruction", "reconstruction (squared error)", BLUE)
-    _direct_label(left, vae[0], "kl", "KL (nats)", ORANGE)
+    _name_curves(left, [("reconstruction (squared error)", BLUE), ("KL (nats)", ORANGE)])
     for history in mdn_rnn:
         right.plot(history["step"], history["nll"], color=BLUE)
         if "done" in history:
             right.plot(history["step"], history["done"], color=RED)
     right.set(xlabel="update of M", ylabel="loss of one step")
     right.set_ylim(bottom=0)
-    _direct_label(right, mdn_rnn[0], "nll", "next latent (nats a dimension)", BLUE)
-    if "done" in mdn_rnn[0]:
-        _direct_label(right, mdn_rnn[0], "done", "death (weighted)", RED)
+    deaths = [("death (weighted)", RED)] if "done" in mdn_rnn[0] else []
+    _name_curves(right, [("next latent (nats a dimension)", BLUE), *deaths])
 
 
-def _direct_label(axes: Axes, history: History, name: str, text: str, colour: str) -> None:
-    """Write what a curve is above its middle, instead of in a legend."""
-    middle = len(history[name]) // 2
-    high = float(np.max(history[name][middle - len(history[name]) // 6 :]))
-    axes.annotate(
-        text,
-        (history["step"][middle], high),
-        xytext=(0, 5),
-        textcoords="offset points",
-        color=colour,
-        fontsize=7.5,
-        ha="center",
-    )
+def _name_curves(axes: Axes, curves: Sequence[tuple[str, str]]) -> None:
+    """Write the names of the curves in their colours in the upper right corner, which falling losses leave free."""
+    for row, (text, colour) in enumerate(curves):
+        axes.text(0.98, 0.97 - 0.085 * row, text, color=colour, fontsize=8, ha="right", va="top",
+                  transform=axes.transAxes)  # fmt: skip
 
 
-def picture_grid(rows: Sequence[np.ndarray], labels: Sequence[str], titles: Sequence[str]) -> plt.Figure:
-    """Rows of pictures: each (n, H, W, 3) uint8, with a label at its left; `titles` stand above the first row."""
-    count = len(rows[0])
-    drawn, axes = plt.subplots(len(rows), count, figsize=(0.85 * count + 0.5, 0.95 * len(rows) + 0.1), squeeze=False)
+def picture_grid(rows: Sequence[np.ndarray], labels: Sequence[str], titles: Sequence[Sequence[str]]) -> plt.Figure:
+    """Rows of pictures: each (n, H, W, 3) uint8, with a label at its left, and a title above each where there is one."""
+    count = max(len(row) for row in rows)
+    title_inches = 0.28 * sum(bool(row) for row in titles)
+    size = (0.85 * count + 0.5, 0.95 * len(rows) + 0.1 + title_inches)
+    drawn, axes = plt.subplots(len(rows), count, figsize=size, squeeze=False)
     for row, (pictures, label) in enumerate(zip(rows, labels, strict=True)):
-        for column, picture in enumerate(pictures):
+        for column in range(count):
             cell = axes[row, column]
-            cell.imshow(picture, interpolation="nearest")
             cell.set(xticks=[], yticks=[])
             cell.grid(False)
             for spine in cell.spines.values():
                 spine.set_visible(False)
-            if row == 0 and titles:
-                cell.set_title(titles[column], fontsize=7, pad=2)
+            if column < len(pictures):
+                cell.imshow(pictures[column], interpolation="nearest")
+                if titles:
+                    cell.set_title(titles[row][column], fontsize=7, pad=2)
         axes[row, 0].set_ylabel(label, fontsize=7.5)
     return drawn

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import imageio.v2 as imageio  # type: ignore[import-untyped, unused-ignore]
+import imageio_ffmpeg  # type: ignore[import-untyped, unused-ignore]
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from worldmodels.errors import UserError
 from worldmodels.runtime.files import atomic_path
 
 SCALE = 4
@@ -18,15 +20,44 @@ FRAMES_PER_SECOND = 35
 
 
 def write_mp4(path: Path, pictures: Iterable[np.ndarray], fps: int = FRAMES_PER_SECOND) -> None:
-    """Write pictures (H, W, 3) uint8, of even height and width, as a film. Atomic."""
+    """Write pictures (H, W, 3) uint8, of even height and width, as a film. Atomic.
+
+    Raises UserError when there is no picture, or when ffmpeg left a film that is not whole, as on a full disk.
+    """
     options = ["-preset", "medium", "-crf", "30", "-threads", "1", "-map_metadata", "-1", "-movflags", "+faststart"]
     with atomic_path(path) as temporary:
         writer: Any = imageio.get_writer(
             temporary, fps=fps, codec="libx264", pixelformat="yuv420p", macro_block_size=2, output_params=options
         )
-        with writer:
-            for picture in pictures:
-                writer.append_data(picture)
+        count = 0
+        try:
+            with writer:
+                for picture in pictures:
+                    writer.append_data(picture)
+                    count += 1
+        except OSError as error:  # ffmpeg ended before its last picture; its own words are on stderr
+            raise UserError(_broken_film(path, count)) from error
+        require_whole_film(temporary, path, count)
+
+
+def require_whole_film(film: Path, path: Path, count: int) -> None:
+    """Raise UserError unless `film`, which is to become `path`, holds `count` pictures, at least one.
+
+    ffmpeg's exit status does not reach us, and a full disk cuts its film short.
+    """
+    try:
+        found = imageio_ffmpeg.count_frames_and_secs(film)[0] if count else 0
+    except RuntimeError:  # no film at all
+        found = -1
+    if not count or found != count:
+        raise UserError(_broken_film(path, count) if count else f"{path} would be a film without a picture.")
+
+
+def _broken_film(path: Path, count: int) -> str:
+    return (
+        f"ffmpeg did not write {path} to its end (picture {count}). Most often the disk is full, or the process was "
+        "killed for memory. Free some and run the same command: only the films are made again."
+    )
 
 
 def compose(frames: Sequence[np.ndarray], captions: Sequence[str], footer: str) -> np.ndarray:

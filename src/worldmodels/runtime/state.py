@@ -28,6 +28,8 @@ LONGEST_INTERVAL_SECONDS = 45.0
 SHORTEST_INTERVAL_SECONDS = 2.0
 COST_SHARE = 0.015
 """Checkpoints may take this share of a stage's time; the interval follows from the cost of the last one."""
+INTERVAL_VARIABLE = "WORLDMODELS_CHECKPOINT_SECONDS"
+"""Environment variable that fixes the time between checkpoints. No result depends on it."""
 
 
 def state_root(output: Path) -> Path:
@@ -119,6 +121,7 @@ class StateFolder:
     def due(self) -> bool:
         """Whether it is time for a checkpoint: at most 45 s of work are at risk, at most 1.5 % of the time is spent."""
         interval = min(max(SHORTEST_INTERVAL_SECONDS, self._save_cost / COST_SHARE), LONGEST_INTERVAL_SECONDS)
+        interval = float(os.environ.get(INTERVAL_VARIABLE, interval))
         return self.stop.requested or time.monotonic() - self._last_save > interval
 
     def leave_if_stopped(self) -> None:

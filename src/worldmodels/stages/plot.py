@@ -143,9 +143,14 @@ class Plot(Stage):
         film = dream_frames(world_model.model, weights, options, ("plot", "dream"))
         steps = np.linspace(0, len(film.actions) - 1, 2 * PICTURES).astype(int)
         titles = [f"t = {step}\np = {film.death_probabilities[step]:.2f}" for step in steps]
-        self._grid([film.frames[steps]], [f"τ = {temperature:.2f}"], titles)
+        halves = (slice(None, PICTURES), slice(PICTURES, None))
+        self._grid(
+            [film.frames[steps[half]] for half in halves],
+            [f"τ = {temperature:.2f}", ""],
+            [titles[half] for half in halves],
+        )
 
-    def _grid(self, rows: list[np.ndarray], labels: list[str], titles: list[str]) -> None:
+    def _grid(self, rows: list[np.ndarray], labels: list[str], titles: list[list[str]]) -> None:
         with mpl.rc_context(SETTINGS):
             drawn = picture_grid(rows, labels, titles)
             save_figure(drawn, self.svg, self.pdf)
