@@ -52,7 +52,7 @@ class Trainer:
     def __init__(self, network: nn.Module, device: torch.device) -> None:
         self.network, self.device = network, device
         self.parameters = {name: value for name, value in network.named_parameters() if value.requires_grad}
-        self.optimiser = torch.optim.Adam(self.parameters.values(), foreach=True)
+        self.optimiser = torch.optim.Adam(self.parameters.values(), fused=True)
         self.carry: Carry | None = None
         self.history: list[dict[str, float]] = []
         self.window: dict[str, Tensor] = {}
