@@ -141,7 +141,7 @@ def fit(
     items = options.items_per_step
     with Progress(title, options.steps * items, options.unit, state, first * items) as progress:
         for step, batch in zip(range(first, options.steps), batches(first), strict=False):
-            metrics = _update(trainer, objective, step, batch, options)
+            metrics = update(trainer, objective, step, batch, options)
             trainer.record(metrics)
             shown = trainer.close_row(step + 1) if (step + 1) % row_every == 0 or step + 1 == options.steps else {}
             progress.advance(items, **shown)
@@ -151,7 +151,8 @@ def fit(
     return trainer.history
 
 
-def _update(trainer: Trainer, objective: Objective, step: int, batch: Any, options: FitOptions) -> Metrics:
+def update(trainer: Trainer, objective: Objective, step: int, batch: Any, options: FitOptions) -> Metrics:
+    """One step of Adam on one batch; returns the objective's scalars."""
     for group in trainer.optimiser.param_groups:
         group["lr"] = options.learning_rate(step)
     trainer.optimiser.zero_grad(set_to_none=True)

@@ -4,8 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 
-from worldmodels.data.frames import FrameBatches
+from worldmodels.data.frames import FrameBatches, gathered, load_frames
 from worldmodels.errors import UserError
 
 
@@ -19,7 +20,7 @@ class Numbers:
     def read(self, start, stop):
         if self.broken is not None and start <= self.broken < stop:
             raise UserError("chunk is damaged")
-        return np.broadcast_to(np.arange(start, stop, dtype=np.uint8)[:, None, None, None], (stop - start, 64, 64, 3))
+        return np.arange(start, stop, dtype=np.uint8)[:, None, None, None] * np.ones((64, 64, 3), np.uint8)
 
 
 def numbers(batches, first=0):
@@ -64,3 +65,10 @@ def test_damaged_chunk_ends_training_with_its_message():
 
 def test_fewer_frames_than_a_batch_make_one_batch():
     assert [len(batch) for batch in numbers(FrameBatches(Numbers(7), 100, 1, ("test",), GROUP))] == [7]
+
+
+@pytest.mark.parametrize("first_step", [0, 11])
+def test_batches_gathered_in_memory_are_those_read_from_disk(first_step):
+    batches = FrameBatches(Numbers(120), 8, 1.5, ("test",), GROUP)
+    gather = gathered(batches, load_frames(Numbers(120), torch.device("cpu")))
+    assert [batch[:, 0, 0, 0].tolist() for batch in gather(first_step)] == numbers(batches, first_step)

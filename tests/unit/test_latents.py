@@ -1,6 +1,7 @@
 """Streams of latents: time alignment, restarts, deaths. Episodes are small enough to check by eye."""
 
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -103,3 +104,10 @@ def test_held_out_episodes_are_not_trained_on():
 def test_too_little_data_says_what_to_do():
     with pytest.raises(UserError, match="fewer than one chunk"):
         Streams(make_latents([3], [True]), np.array([0]), streams=1, chunk=500, seed_words=("test",))
+
+
+def test_latents_that_do_not_fit_in_memory_are_not_begun(tmp_path, monkeypatch):
+    write_latents(tmp_path / "latents.h5", make_latents([4], [True]))
+    monkeypatch.setattr("worldmodels.runtime.space.psutil.virtual_memory", lambda: SimpleNamespace(available=400e6))
+    with pytest.raises(UserError, match=r"reading .*latents.h5 needs about 500.0 MB of memory, but only 400.0 MB"):
+        read_latents(tmp_path / "latents.h5")

@@ -15,7 +15,7 @@ from worldmodels.data.collection import collect_shard, shard_seed
 from worldmodels.data.rollouts import RolloutFrames, ShardFacts, open_shard, write_shard
 from worldmodels.errors import UserError
 from worldmodels.runtime.stop import Interrupted
-from worldmodels.seeds import generator
+from worldmodels.seeds import COLLECTION_SEEDS, generator
 
 
 def make_shard(path, lengths=(70, 30), start=0):
@@ -171,8 +171,14 @@ def test_collection_that_was_killed_ends_with_the_same_bytes(state, tmp_path, mo
 
 
 def test_shards_share_no_episode():
-    seeds = [shard_seed(OPTIONS, shard, attempt) for shard in range(20) for attempt in range(300)]
-    assert len(set(seeds)) == len(seeds)
+    of_seed = [OPTIONS.model_copy(update={"seed": seed}) for seed in (0, 1, 99)]
+    seeds = [shard_seed(one, shard, attempt) for one in of_seed for shard in (0, 1, 999) for attempt in (0, 1, 9999)]
+    assert len(set(seeds)) == len(seeds) and max(seeds) in COLLECTION_SEEDS
+
+
+def test_shard_that_keeps_no_episode_says_so():
+    with pytest.raises(UserError, match="too few had 100 frames"):
+        shard_seed(OPTIONS, 0, 10_000)
 
 
 def test_too_little_disk_is_found_before_the_first_frame(state, tmp_path):

@@ -9,6 +9,8 @@ from worldmodels.provenance import git_commit, hardware
 BENCHMARKS = {
     "collection": "worldmodels.benchmarks.collection:measure_collection",
     "vae": "worldmodels.benchmarks.vae:measure_vae",
+    "encoding": "worldmodels.benchmarks.vae:measure_encoding",
+    "mdn_rnn": "worldmodels.benchmarks.mdn_rnn:measure_mdn_rnn",
     "dream": "worldmodels.benchmarks.dream:measure_dreams",
 }
 

@@ -1,18 +1,25 @@
 """How fast V trains and encodes, beside the plain layers and the bare forward pass in the same run."""
 
-import time
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
+from worldmodels.benchmarks.timing import alternate
 from worldmodels.config.models import VAEOptions
+from worldmodels.data.rollouts import RolloutFrames, ShardFacts, write_shard
 from worldmodels.models.vae import ConvVAE, observations_from_frames, vae_loss
-from worldmodels.runtime.device import autocast, available_cores, has_fast_bf16, set_threads
+from worldmodels.runtime.device import autocast, available_cores, has_fast_bf16, matmul_dtype, set_threads
+from worldmodels.seeds import generator
+from worldmodels.stages.encode_latents import BATCH_FRAMES, encode, read_batches
 
 BATCH = 100
 SECONDS = 6.0
+ENCODED_FRAMES = 4096
 
 
 def measure_vae() -> dict[str, Any]:
@@ -23,7 +30,9 @@ def measure_vae() -> dict[str, Any]:
     for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
         if dtype == torch.bfloat16 and not has_fast_bf16(cpu):
             continue
-        ours, plain = alternate(training_step(ConvVAE(VAEOptions()), dtype), training_step(plain_vae(), dtype, fused=False))
+        ours, plain = alternate(
+            training_step(ConvVAE(VAEOptions()), dtype), training_step(plain_vae(), dtype, fused=False), SECONDS
+        )
         result |= {f"{name}_training": ours * BATCH, f"{name}_plain": plain * BATCH, f"{name}_gain": ours / plain}
     return result
 
@@ -55,16 +64,41 @@ def training_step(vae: ConvVAE, dtype: torch.dtype, fused: bool = True) -> Calla
     return step
 
 
-def alternate(one: Callable[[], None], other: Callable[[], None]) -> tuple[float, float]:
-    """Calls a second of two functions, timed in turns, so that a noisy machine slows both."""
-    spent = [0.0, 0.0]
-    calls = 0
-    one()
-    other()
-    while sum(spent) < SECONDS:
-        for index, function in enumerate((one, other)):
-            begin = time.perf_counter()
-            function()
-            spent[index] += time.perf_counter() - begin
-        calls += 1
-    return calls / spent[0], calls / spent[1]
+def measure_encoding() -> dict[str, Any]:
+    """Frames a second from a shard on disk to latents, and of the bare forward pass over the same batches in memory."""
+    set_threads(available_cores())
+    cpu = torch.device("cpu")
+    dtype = matmul_dtype("auto", cpu)
+    vae = ConvVAE(VAEOptions()).eval()
+    with tempfile.TemporaryDirectory() as folder:
+        write_shard(Path(folder, "000.h5"), [moving_frames()], one_episode(ENCODED_FRAMES), "{}", 0)
+        frames = RolloutFrames([Path(folder, "000.h5")])
+
+        def from_disk() -> None:
+            for batch in read_batches(frames):
+                encode(vae, batch, cpu, dtype)
+
+        observations = observations_from_frames(torch.from_numpy(frames.read(0, BATCH_FRAMES)))
+
+        @torch.inference_mode()
+        def bare() -> None:
+            for _ in range(ENCODED_FRAMES // BATCH_FRAMES):
+                with autocast(cpu, dtype):
+                    vae.encode(observations)
+
+        rates = alternate(from_disk, bare, 2 * SECONDS)
+    ours, limit = (ENCODED_FRAMES * rate for rate in rates)
+    return {"dtype": str(dtype).removeprefix("torch."), "encoding": ours, "bare": limit, "share": ours / limit}
+
+
+def moving_frames() -> np.ndarray:
+    """Frames (N, 64, 64, 3) uint8 that compress as well as Doom's do: smooth areas, and some noise."""
+    source = generator("benchmark", "frames")
+    coarse = source.integers(0, 256, (ENCODED_FRAMES, 16, 16, 3), dtype=np.uint8)
+    return coarse.repeat(4, axis=1).repeat(4, axis=2)
+
+
+def one_episode(steps: int) -> ShardFacts:
+    """The arrays of a shard of one episode that ends in death."""
+    ends = np.array([0, steps], np.int64)
+    return ShardFacts(np.zeros((steps, 1), np.float32), np.ones(steps, np.float32), ends, np.ones(1, bool), np.zeros(1))

@@ -5,6 +5,10 @@ from pydantic import Field
 from worldmodels.config.options import Options
 from worldmodels.config.tasks import TaskOptions
 
+MOST_SHARDS = 1000
+MOST_DATASET_SEEDS = 100
+"""Together they divide the range of collection seeds, so that no two shards share an episode."""
+
 
 class HeldRandomPolicy(Options):
     """Uniform actions in [-1, 1], each held for a random number of tics (the released Doom collection)."""
@@ -18,12 +22,16 @@ class DatasetOptions(Options):
 
     task: TaskOptions = TaskOptions()
     policy: HeldRandomPolicy = HeldRandomPolicy()
-    episodes_per_shard: int = Field(125, ge=1, description="Kept episodes in a shard, the unit of collection")
-    shards: int = Field(80, ge=1, description="Shards in the data set; more shards keep the ones that exist")
+    episodes_per_shard: int = Field(125, ge=1, le=2000, description="Kept episodes in a shard, the unit of collection")
+    shards: int = Field(
+        80, ge=1, le=MOST_SHARDS, description="Shards in the data set; more shards keep the ones that exist"
+    )
     shortest_episode: int = Field(
         101, ge=2, description="Episodes with fewer frames are dropped, as in the released collection"
     )
-    seed: int = Field(0, ge=0, description="Chooses the episodes; data sets of different seeds share none")
+    seed: int = Field(
+        0, ge=0, lt=MOST_DATASET_SEEDS, description="Chooses the episodes; data sets of different seeds share none"
+    )
 
 
 class ShardOptions(Options):

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
-from worldmodels.config.datasets import ShardOptions
+from worldmodels.config.datasets import MOST_DATASET_SEEDS, MOST_SHARDS, ShardOptions
 from worldmodels.data.rollouts import (
     CHUNK_FRAMES,
     ChunkCompressor,
@@ -22,14 +22,15 @@ from worldmodels.data.rollouts import (
     estimate_shard_bytes,
     write_compressed_shard,
 )
+from worldmodels.errors import UserError
 from worldmodels.runtime.files import readable_disk_errors
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.space import require_disk
 from worldmodels.runtime.state import StateFolder
 from worldmodels.seeds import COLLECTION_SEEDS, generator
 
-SEEDS_PER_SHARD = 100_000
-"""Episode seeds reserved for a shard, most of them never used."""
+SEEDS_PER_SHARD = len(COLLECTION_SEEDS) // (MOST_DATASET_SEEDS * MOST_SHARDS)
+"""Episode seeds reserved for a shard, 10,000, most of them never used."""
 RESIZE_BATCH = 16
 """Screens that are resized together: more would leave the processor's cache."""
 
@@ -133,9 +134,13 @@ class Candidate:
 
 
 def shard_seed(options: ShardOptions, shard: int, attempt: int) -> int:
-    """Episode seed of attempt number `attempt` in a shard; shards and data sets share none."""
-    first = int(generator("collect_rollouts", options.seed).integers(0, len(COLLECTION_SEEDS) // 2))
-    return COLLECTION_SEEDS[(first + shard * SEEDS_PER_SHARD + attempt) % len(COLLECTION_SEEDS)]
+    """Episode seed of attempt number `attempt` in a shard; shards share none, nor do data sets of different seeds."""
+    if attempt >= SEEDS_PER_SHARD:
+        raise UserError(
+            f"shard {shard} played {attempt:,} episodes, and too few had {options.shortest_episode} frames. "
+            "Lower the data set's shortest_episode or episodes_per_shard in config.yaml."
+        )
+    return COLLECTION_SEEDS[(options.seed * MOST_SHARDS + shard) * SEEDS_PER_SHARD + attempt]
 
 
 def collect_shard(output: Path, shard: int, options: ShardOptions, state: StateFolder) -> None:

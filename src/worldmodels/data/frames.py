@@ -7,15 +7,16 @@ one batch in hundreds, another one in each epoch).
 """
 
 import math
-import queue
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import numpy as np
+import torch
 
+from worldmodels.data.prefetch import prefetch
 from worldmodels.seeds import generator
 
+FRAME_BYTES = 64 * 64 * 3
 GROUP_BYTES = 100_000_000
 """Frames of one group: about 8,100."""
 
@@ -45,8 +46,7 @@ class FrameBatches:
         group_bytes: int = GROUP_BYTES,
     ) -> None:
         self.frames, self.batch_size, self.seed_words = frames, batch_size, seed_words
-        frame_bytes = 64 * 64 * 3
-        self.chunks_per_group = max(1, group_bytes // (frame_bytes * max(b - a for a, b in frames.chunk_bounds)))
+        self.chunks_per_group = max(1, group_bytes // (FRAME_BYTES * max(b - a for a, b in frames.chunk_bounds)))
         self.groups = self._plan(epochs)
         batches = [
             sum(frames.chunk_bounds[c][1] - frames.chunk_bounds[c][0] for c in g) // batch_size for g in self.groups
@@ -73,49 +73,74 @@ class FrameBatches:
 
     def iterate(self, first_step: int) -> Iterator[np.ndarray]:
         """Yield batches (B, 64, 64, 3) uint8 from `first_step` on; a thread reads the next group meanwhile."""
-        first_group = int(np.searchsorted(self.first_steps, first_step, side="right")) - 1
-        waiting: queue.Queue = queue.Queue(maxsize=1)
-        ended = threading.Event()
-        reader = threading.Thread(target=self._read_ahead, args=(first_group, waiting, ended), daemon=True)
-        reader.start()
-        try:
-            for number in range(first_group, len(self.groups)):
-                group = waiting.get()
-                if isinstance(group, BaseException):
-                    raise group
-                skipped = max(0, first_step - int(self.first_steps[number]))
-                count = int(self.first_steps[number + 1] - self.first_steps[number])
-                for batch in range(skipped, count):
-                    yield group[batch * self.batch_size : (batch + 1) * self.batch_size]
-        finally:
-            ended.set()
+        return self._cut(first_step, lambda numbers: prefetch(self.read_group(number) for number in numbers))
 
-    def _read_ahead(self, first_group: int, waiting: queue.Queue, ended: threading.Event) -> None:
-        for number in range(first_group, len(self.groups)):
-            try:
-                group: np.ndarray | BaseException = self.read_group(number)
-            except BaseException as error:
-                group = error
-            while not ended.is_set():
-                try:
-                    waiting.put(group, timeout=0.5)
-                    break
-                except queue.Full:
-                    continue
-            if ended.is_set() or isinstance(group, BaseException):
-                return
+    def rows(self, first_step: int) -> Iterator[np.ndarray]:
+        """As `iterate`, but the rows (B,) of the frames instead of the frames: for frames that lie in memory."""
+        return self._cut(first_step, lambda numbers: (self.group_rows(number) for number in numbers))
+
+    def _cut(self, first_step: int, make: Callable[[range], Iterator[np.ndarray]]) -> Iterator[np.ndarray]:
+        """Cut groups that `make` makes into batches."""
+        first_group = int(np.searchsorted(self.first_steps, first_step, side="right")) - 1
+        numbers = range(first_group, len(self.groups))
+        for number, group in zip(numbers, make(numbers), strict=True):
+            skipped = max(0, first_step - int(self.first_steps[number]))
+            count = int(self.first_steps[number + 1] - self.first_steps[number])
+            for batch in range(skipped, count):
+                yield group[batch * self.batch_size : (batch + 1) * self.batch_size]
 
     def read_group(self, number: int) -> np.ndarray:
         """The shuffled frames of one group, (n, 64, 64, 3) uint8."""
-        bounds = [self.frames.chunk_bounds[chunk] for chunk in sorted(self.groups[number])]
-        if not bounds:
-            return np.empty((0, 64, 64, 3), np.uint8)
-        order = generator(*self.seed_words, "frames", number).permutation(sum(b - a for a, b in bounds))
+        order = self._order(number)
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
         shuffled = np.empty((len(order), 64, 64, 3), np.uint8)
         row = 0
-        for start, stop in bounds:
+        for start, stop in self._bounds(number):
             shuffled[place[row : row + stop - start]] = self.frames.read(start, stop)
             row += stop - start
         return shuffled
+
+    def group_rows(self, number: int) -> np.ndarray:
+        """The rows of a group's frames, (n,), shuffled as `read_group` shuffles the frames."""
+        rows = np.concatenate(
+            [np.zeros(0, np.int64), *(np.arange(start, stop) for start, stop in self._bounds(number))]
+        )
+        return rows[self._order(number)]
+
+    def _bounds(self, number: int) -> list[tuple[int, int]]:
+        """(start, stop) of the chunks of a group."""
+        return [self.frames.chunk_bounds[chunk] for chunk in sorted(self.groups[number])]
+
+    def _order(self, number: int) -> np.ndarray:
+        """Which of a group's frames comes first, second, ..."""
+        count = sum(stop - start for start, stop in self._bounds(number))
+        return generator(*self.seed_words, "frames", number).permutation(count)
+
+
+def fits_on(device: torch.device, frames: FrameStore) -> bool:
+    """Whether all frames take at most the half of what a GPU has free; never true of a CPU."""
+    needed = frames.chunk_bounds[-1][1] * FRAME_BYTES
+    return device.type == "cuda" and needed < torch.cuda.mem_get_info(device)[0] / 2
+
+
+def load_frames(frames: FrameStore, device: torch.device) -> torch.Tensor:
+    """All frames on `device`, (N, 64, 64, 3) uint8; the host holds one chunk at a time."""
+    loaded = torch.empty((frames.chunk_bounds[-1][1], 64, 64, 3), dtype=torch.uint8, device=device)
+    for start, stop in frames.chunk_bounds:
+        loaded[start:stop] = torch.as_tensor(frames.read(start, stop))
+    return loaded
+
+
+def batches_on_device(batches: FrameBatches, device: torch.device) -> Callable[[int], Iterator[torch.Tensor]]:
+    """The same batches as `batches.iterate`, on `device`: gathered there if all frames fit, copied there if not."""
+    if not fits_on(device, batches.frames):
+        return lambda first_step: (torch.as_tensor(batch).to(device) for batch in batches.iterate(first_step))
+    return gathered(batches, load_frames(batches.frames, device))
+
+
+def gathered(batches: FrameBatches, loaded: torch.Tensor) -> Callable[[int], Iterator[torch.Tensor]]:
+    """The batches of `batches`, gathered out of frames (N, 64, 64, 3) that were loaded before."""
+    return lambda first_step: (
+        loaded[torch.from_numpy(rows).to(loaded.device)] for rows in prefetch(batches.rows(first_step), depth=4)
+    )

@@ -8,6 +8,7 @@ A *stream* is a sequence of whole episodes, one after the other. Streams run in 
 is a number of consecutive steps of every stream, and the unit of one update.
 """
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +18,15 @@ import h5py
 import hdf5plugin
 import numpy as np
 
+from worldmodels.data.prefetch import prefetch
 from worldmodels.errors import UserError
 from worldmodels.runtime.files import atomic_path, require_file
+from worldmodels.runtime.space import require_memory
 from worldmodels.seeds import generator
 
 FORMAT = "worldmodels-latents-1"
+WORKING_BYTES = 500_000_000
+"""Memory that a stage needs besides the latents of a data set."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,11 @@ class Latents:
         return self.means[rows].astype(np.float32), self.log_variances[rows].astype(np.float32)
 
 
+def latents_bytes(frames: int, latent_size: int) -> int:
+    """Memory that means and log-variances of so many frames take, in half precision."""
+    return 2 * 2 * frames * latent_size
+
+
 def write_latents(path: Path, latents: Latents) -> None:
     """Write an HDF5 file atomically; the same latents give the same bytes."""
     with atomic_path(path) as temporary, h5py.File(temporary, "w", track_order=False) as file:
@@ -62,13 +72,18 @@ def write_latents(path: Path, latents: Latents) -> None:
 
 
 def read_latents(path: Path) -> Latents:
-    """Read all latents into memory (4 Z bytes a frame). Raises UserError when the file is damaged or foreign."""
+    """Read all latents into memory (4 Z bytes a frame).
+
+    Raises UserError when the file is damaged or foreign, or the memory too small.
+    """
     require_file(path)
     try:
         with h5py.File(path, "r") as file:
             if file.attrs.get("format") != FORMAT:
                 raise UserError(f"{path} is not a latents file of this version. Delete it: it is encoded again.")
-            arrays = {name: file[name][:] for name in Latents.__dataclass_fields__ if name != "vae_sha256"}
+            names = [name for name in Latents.__dataclass_fields__ if name != "vae_sha256"]
+            require_memory(sum(file[name].nbytes for name in names) + WORKING_BYTES, f"reading {path}")
+            arrays = {name: file[name][:] for name in names}
             return Latents(**arrays, vae_sha256=file.attrs["vae_sha256"])
     except (OSError, KeyError) as error:
         raise UserError(
@@ -171,8 +186,5 @@ class Streams:
         )
 
     def iterate(self, first_update: int) -> Iterator[StreamBatch[np.ndarray]]:
-        """Yield batches for ever, from update `first_update`."""
-        update = first_update
-        while True:
-            yield self.batch(update)
-            update += 1
+        """Yield batches for ever, from update `first_update`; the next one is gathered while one is used."""
+        return prefetch(self.batch(update) for update in itertools.count(first_update))

@@ -73,10 +73,17 @@ class _SubPixel(torch.autograd.Function):
         return outputs[:, :, : outputs.shape[2] - odd, : outputs.shape[3] - odd]
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Any:
         inputs, weight = ctx.saved_tensors
         inputs, weight = (tensor.to(gradient.dtype) for tensor in (inputs, weight))  # mixed under autocast
-        geometry = ([2, 2], [0, 0], [1, 1], True, [0, 0], 1)  # stride, padding, dilation, transposed, its padding, groups
+        geometry = (
+            [2, 2],
+            [0, 0],
+            [1, 1],
+            True,
+            [0, 0],
+            1,
+        )  # stride, padding, dilation, transposed, its padding, groups
         mask = [ctx.needs_input_grad[0], True, True]
         return torch.ops.aten.convolution_backward(gradient, inputs, weight, [weight.shape[1]], *geometry, mask)
 

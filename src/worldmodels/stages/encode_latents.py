@@ -1,5 +1,6 @@
 """Encode every frame of the data set: mean and log-variance of its latent (M samples from them anew in each batch)."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -7,17 +8,19 @@ import numpy as np
 import torch
 
 from worldmodels.config.blocks import EncodeLatentsBlock
-from worldmodels.data.latents import Latents, write_latents
+from worldmodels.data.latents import WORKING_BYTES, Latents, latents_bytes, write_latents
+from worldmodels.data.prefetch import prefetch
 from worldmodels.data.rollouts import RolloutFrames
 from worldmodels.models.vae import ConvVAE, observations_from_frames
 from worldmodels.models.vae_file import load_vae
 from worldmodels.runtime.device import autocast, matmul_dtype, resolve_device
 from worldmodels.runtime.files import file_checksum
 from worldmodels.runtime.progress import Progress
+from worldmodels.runtime.space import require_memory
 from worldmodels.stages.stage import RolloutStage, input_file, output_file
 from worldmodels.stages.stage import main as run_stage
 
-BATCH_FRAMES = 512
+BATCH_FRAMES = 256
 
 
 class EncodeLatents(RolloutStage):
@@ -34,11 +37,12 @@ class EncodeLatents(RolloutStage):
         dtype = matmul_dtype(self.block().precision, device)
         frames = RolloutFrames(self.shard_paths())
         vae = load_vae(self.vae).to(device).eval()
+        needed = latents_bytes(len(frames), vae.options.latent_size) + WORKING_BYTES
+        require_memory(needed, f"encoding {len(frames):,} frames")
         means = np.empty((len(frames), vae.options.latent_size), np.float16)
         log_variances = np.empty_like(means)
         with Progress("encode_latents", len(frames), "frames", self.state) as progress:
-            for start in range(0, len(frames), BATCH_FRAMES):
-                batch = frames.read(start, min(start + BATCH_FRAMES, len(frames)))
+            for start, batch in zip(range(0, len(frames), BATCH_FRAMES), read_batches(frames), strict=True):
                 rows = slice(start, start + len(batch))
                 means[rows], log_variances[rows] = encode(vae, batch, device, dtype)
                 progress.advance(len(batch))
@@ -47,6 +51,12 @@ class EncodeLatents(RolloutStage):
             means, log_variances, frames.actions, frames.episode_offsets, frames.deaths, file_checksum(self.vae)
         )
         write_latents(self.output, latents)
+
+
+def read_batches(frames: RolloutFrames) -> Iterator[np.ndarray]:
+    """All frames in order, BATCH_FRAMES at a time; the next batch is read while one is encoded."""
+    starts = range(0, len(frames), BATCH_FRAMES)
+    return prefetch(frames.read(start, min(start + BATCH_FRAMES, len(frames))) for start in starts)
 
 
 @torch.inference_mode()

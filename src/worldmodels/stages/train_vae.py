@@ -1,12 +1,12 @@
 """Train the VAE of one seed on the frames of all shards (paper, appendix A.1)."""
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 
 from worldmodels.config.blocks import TrainVAEBlock
-from worldmodels.data.frames import FrameBatches
+from worldmodels.data.frames import FrameBatches, batches_on_device
 from worldmodels.data.rollouts import RolloutFrames
 from worldmodels.models.vae import ConvVAE, observations_from_frames, vae_loss
 from worldmodels.runtime.device import autocast, matmul_dtype, resolve_device
@@ -36,8 +36,10 @@ class TrainVAE(RolloutStage):
         torch.manual_seed(integer_seed(*words, "initial weights"))
         vae = ConvVAE(training.model)
 
-        def objective(step: int, frames: Any, _carry: Carry | None) -> tuple[torch.Tensor, Metrics, Carry | None]:
-            observations = observations_from_frames(torch.as_tensor(frames).to(device))  # (B, 3, 64, 64)
+        def objective(
+            step: int, frames: torch.Tensor, _carry: Carry | None
+        ) -> tuple[torch.Tensor, Metrics, Carry | None]:
+            observations = observations_from_frames(frames)  # (B, 3, 64, 64)
             noise = step_noise((len(frames), training.model.latent_size), device, *words, step)
             with autocast(device, dtype):
                 output = vae(observations, noise)
@@ -45,7 +47,7 @@ class TrainVAE(RolloutStage):
             return losses.total, {"reconstruction": losses.reconstruction, "kl": losses.kl}, None
 
         options = FitOptions(lambda _: training.learning_rate, len(batches), training.batch_size, "frames")
-        history = fit(vae, objective, batches.iterate, options, self.state, device, "train_vae")
+        history = fit(vae, objective, batches_on_device(batches, device), options, self.state, device, "train_vae")
         write_metrics(self.metrics, history)
         save_weights(self.weights, vae, "vae", training.model, {})
 
