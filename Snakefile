@@ -43,7 +43,7 @@ rule laptop:
             "{product}",
             product=[
                 path
-                for name in ("doom-laptop", "doom-laptop-seeds", "doom-laptop-temperatures")
+                for name in ("doom-laptop", "doom-laptop-seeds", "doom-laptop-temperatures", "doom-laptop-selection")
                 for path in experiment_products(name)
             ],
         ),

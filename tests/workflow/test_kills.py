@@ -81,3 +81,11 @@ def test_killed_everywhere_and_still_the_same_bytes(checkout, finished):
     # Without this the test would also pass if every stage began again from nothing.
     resumed = (checkout.folder / "head.log").read_text() + result.stdout + result.stderr
     assert "train_vae: going on at" in resumed and "train_mdn_rnn: going on at" in resumed
+
+
+@pytest.mark.timeout(600)
+def test_two_runs_make_the_same_bytes(checkout, finished):
+    result = checkout.snakemake("results/doom-smoke/table.csv")
+    assert result.returncode == 0, result.stderr[-5000:]
+    ours, expected = checksums(checkout), checksums(finished)
+    assert ours == {name: expected[name] for name in ours} and len(ours) > 10

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import time
 
 import pytest
@@ -115,3 +116,33 @@ def test_two_heads_on_one_results_folder_are_one_too_many(edited):
     second = edited.snakemake(TABLE)
     assert second.returncode != 0
     assert "another snakemake" in second.stdout + second.stderr
+
+
+def test_every_way_to_select_a_controller_makes_a_row(edited):
+    result = edited.snakemake("results/doom-smoke-selection/table.csv")
+    assert result.returncode == 0, result.stdout + result.stderr
+    with (edited.folder / "results/doom-smoke-selection/table.csv").open() as file:
+        rows = {row["variant"]: row for row in csv.DictReader(file)}
+    assert set(rows) == {"mean", "best", "validation"}
+    assert all(float(row["actual_mean"]) > 0 for row in rows.values())
+    folder = edited.folder / "results/doom-smoke-selection/seed-1"
+    assert not (folder / "models").exists(), "models_from: the models of doom-smoke serve"
+    kept = {name: json.loads((folder / f"controllers/{name}/controller.json").read_text()) for name in rows}
+    assert {name: one["selection"] for name, one in kept.items()} == {name: name for name in rows}
+    # All three searched alike: what differs is which controller was kept.
+    histories = {(folder / f"controllers/{name}/history.csv").read_text().split("\n")[1][:30] for name in rows}
+    assert len(histories) == 1
+
+
+def test_results_folder_that_was_half_deleted_is_made_whole(edited, finished):
+    experiment = edited.folder / "results" / "doom-smoke"
+    table = (finished.folder / "results/doom-smoke/table.csv").read_bytes()
+    for name in ("seed-1/controllers", "figures"):
+        shutil.rmtree(experiment / name)
+    for name in ("table.csv", "seed-1/latents.h5", "seed-1/models/vae/metrics.csv"):
+        (experiment / name).unlink()
+    (edited.folder / "results/data/doom-random-smoke/000.h5.provenance.json").unlink()
+    result = edited.snakemake("smoke")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert (experiment / "table.csv").read_bytes() == table
+    assert list((experiment / "figures").glob("*.svg"))
