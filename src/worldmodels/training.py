@@ -46,6 +46,11 @@ class FitOptions:
     gradient_clip: float | None = None  # cut each gradient to this absolute value
 
 
+def cosine_decay(step: int, steps: int, last: float) -> float:
+    """Factor of the step size: from 1 at step 0 to `last` at the end, along half a cosine."""
+    return last + (1 - last) * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
 class Trainer:
     """State of one training run: network, Adam, carry, and the history so far."""
 

@@ -122,7 +122,8 @@ def test_every_way_to_select_a_controller_makes_a_row(edited):
     result = edited.snakemake("results/doom-smoke-selection/table.csv")
     assert result.returncode == 0, result.stdout + result.stderr
     with (edited.folder / "results/doom-smoke-selection/table.csv").open() as file:
-        rows = {row["variant"]: row for row in csv.DictReader(file)}
+        # Published rows that no variant answers to stand in the table too, without our value.
+        rows = {row["variant"]: row for row in csv.DictReader(file) if row["actual_mean"]}
     assert set(rows) == {"mean", "best", "validation"}
     assert all(float(row["actual_mean"]) > 0 for row in rows.values())
     folder = edited.folder / "results/doom-smoke-selection/seed-1"

@@ -8,6 +8,7 @@ from worldmodels.config.models import ControllerOptions, MDNRNNOptions, VAEOptio
 from worldmodels.config.options import Options
 
 Precision = Literal["auto", "fp32", "bf16"]
+COSINE = "Cosine decay of the step size to this fraction over training; 1 turns it off, as in the paper"
 PRECISION = "Matrix products in bf16 or fp32; auto takes bf16 where the hardware multiplies in it"
 
 
@@ -17,7 +18,8 @@ class VAETraining(Options):
     model: VAEOptions = VAEOptions()
     epochs: float = Field(1, gt=0, description="Passes over the frames: 1 in the paper, 10 in the released code")
     batch_size: int = Field(100, ge=1, description="Frames in a batch")
-    learning_rate: float = Field(1e-4, gt=0, description="Adam's step size")
+    learning_rate: float = Field(1e-4, gt=0, description="Adam's first step size")
+    final_learning_rate_fraction: float = Field(1.0, gt=0, le=1, description=COSINE)
     free_bits: float = Field(
         0.5, ge=0, description="Floor of the KL term, in nats per latent dimension (on the sum over dimensions)"
     )
@@ -33,9 +35,7 @@ class MDNRNNTraining(Options):
     chunk: int = Field(500, ge=2, description="Steps between two updates; the LSTM's state is carried over")
     learning_rate: float = Field(1e-3, gt=0, description="Adam's first step size")
     learning_rate_decay: float = Field(0.99999, gt=0, le=1, description="Its factor per update, towards 1e-5")
-    final_learning_rate_fraction: float = Field(
-        1.0, gt=0, le=1, description="Cosine decay to this fraction over training, on top; 1 turns it off"
-    )
+    final_learning_rate_fraction: float = Field(1.0, gt=0, le=1, description=COSINE)
     gradient_clip: float = Field(1.0, gt=0, description="Gradients are cut to this absolute value, one by one")
     done_weight: float = Field(10.0, gt=0, description="Weight of fatal steps in the loss of the death head")
     held_out: float = Field(0.05, gt=0, lt=1, description="Share of episodes kept to measure the death head")

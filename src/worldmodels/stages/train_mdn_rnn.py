@@ -4,7 +4,6 @@ Time alignment: the input at t is (z_t, a_t, restart_t); the targets are z_{t+1}
 episode, and whether a_t was fatal.
 """
 
-import math
 from pathlib import Path
 from typing import ClassVar
 
@@ -22,7 +21,7 @@ from worldmodels.runtime.weights import save_weights
 from worldmodels.seeds import integer_seed
 from worldmodels.stages.stage import Stage, input_file, output_file
 from worldmodels.stages.stage import main as run_stage
-from worldmodels.training import Carry, FitOptions, Metrics, fit, write_metrics
+from worldmodels.training import Carry, FitOptions, Metrics, cosine_decay, fit, write_metrics
 
 FINAL_LEARNING_RATE = 1e-5
 
@@ -68,9 +67,7 @@ class TrainMDNRNN(Stage):
 def learning_rate(training: MDNRNNTraining, step: int, steps: int) -> float:
     """The released code's exponential decay towards 1e-5, times a cosine to the configured fraction."""
     decayed = (training.learning_rate - FINAL_LEARNING_RATE) * training.learning_rate_decay**step
-    last = training.final_learning_rate_fraction
-    cosine = last + (1 - last) * 0.5 * (1 + math.cos(math.pi * step / steps))
-    return (decayed + FINAL_LEARNING_RATE) * cosine
+    return (decayed + FINAL_LEARNING_RATE) * cosine_decay(step, steps, training.final_learning_rate_fraction)
 
 
 class StreamObjective:

@@ -14,7 +14,7 @@ from worldmodels.runtime.weights import save_weights
 from worldmodels.seeds import integer_seed
 from worldmodels.stages.stage import RolloutStage, output_file
 from worldmodels.stages.stage import main as run_stage
-from worldmodels.training import Carry, FitOptions, Metrics, fit, write_metrics
+from worldmodels.training import Carry, FitOptions, Metrics, cosine_decay, fit, write_metrics
 
 
 class TrainVAE(RolloutStage):
@@ -46,7 +46,14 @@ class TrainVAE(RolloutStage):
             losses = vae_loss(output, observations, training.free_bits)
             return losses.total, {"reconstruction": losses.reconstruction, "kl": losses.kl}, None
 
-        options = FitOptions(lambda _: training.learning_rate, len(batches), training.batch_size, "frames")
+        options = FitOptions(
+            learning_rate=lambda step: (
+                training.learning_rate * cosine_decay(step, len(batches), training.final_learning_rate_fraction)
+            ),
+            steps=len(batches),
+            items_per_step=training.batch_size,
+            unit="frames",
+        )
         history = fit(vae, objective, batches_on_device(batches, device), options, self.state, device, "train_vae")
         write_metrics(self.metrics, history)
         save_weights(self.weights, vae, "vae", training.model, {})

@@ -1,0 +1,47 @@
+"""Whether bf16 matrix products change the score of a controller in the dream: the models of a finished experiment.
+
+The same controller and the same random numbers, so that the two precisions dream the same dreams until they part.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from worldmodels.errors import UserError
+from worldmodels.models.files import load_controller, load_world_model_files
+from worldmodels.runtime.device import available_cores, has_fast_bf16, set_threads
+from worldmodels.simulators.dreams import DreamOptions, dream_returns
+
+RESULTS = Path("results/doom-laptop/seed-1")
+VARIANT = "tau-1.15"
+TEMPERATURE = 1.15
+DREAMS = 1024
+START_FRAMES = 1000
+
+
+def measure_precision() -> dict[str, Any]:
+    """Dream with doom-laptop's evolved controller in both precisions, on the CPU.
+
+    Returns both mean returns, in steps, their standard errors, and how far bf16's mean lies from fp32's as a share of
+    it. Raises UserError where `results/doom-laptop` is not built.
+    """
+    models, controllers = RESULTS / "models", RESULTS / "controllers" / VARIANT
+    if not (controllers / "controller.json").is_file():
+        raise UserError(f"{RESULTS} has no controller {VARIANT}: run `make quickstart` first, then this benchmark.")
+    set_threads(available_cores())
+    memory = models / "mdn_rnn/weights.safetensors"
+    loaded = load_world_model_files(
+        models / "vae/weights.safetensors", memory, RESULTS / "latents.h5", torch.device("cpu")
+    )
+    controller = load_controller(controllers / "controller.json", memory)
+    weights, starts = torch.from_numpy(controller.weights).float()[None], loaded.starts(START_FRAMES)
+    result: dict[str, Any] = {"dreams": DREAMS, "bf16_hardware": has_fast_bf16(torch.device("cpu"))}
+    means = []
+    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        options = DreamOptions(controller.options, TEMPERATURE, DREAMS, products=dtype)
+        returns = dream_returns(loaded.mdn_rnn, weights, starts, options, ("benchmark", "precision")).returns
+        means.append(float(returns.mean()))
+        result |= {f"{name}_mean": means[-1], f"{name}_standard_error": float(returns.std(ddof=1) / np.sqrt(DREAMS))}
+    return result | {"difference": means[1] / means[0] - 1}
