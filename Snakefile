@@ -43,7 +43,10 @@ rule laptop:
             "{product}",
             product=[
                 path
-                for name in ("doom-laptop", "doom-laptop-seeds", "doom-laptop-temperatures", "doom-laptop-selection")
+                for name in (
+                    *("doom-laptop", "doom-laptop-seeds", "doom-laptop-temperatures", "doom-laptop-selection"),
+                    *("carracing-laptop", "carracing-laptop-ablations"),
+                )
                 for path in experiment_products(name)
             ],
         ),
@@ -53,9 +56,11 @@ rule smoke:
     """The same DAG in a minute; its numbers mean nothing."""
     input:
         experiment_products("doom-smoke"),
+        experiment_products("carracing-smoke"),
 
 
 rule paper:
     """Every experiment at the paper's scale."""
     input:
         experiment_products("doom"),
+        experiment_products("carracing"),

@@ -7,8 +7,8 @@ s + B, s + 2B, ... Batches always have B rows, so a row's arithmetic is the same
 evaluation that was killed and went on gives the same scores as one that was not.
 """
 
-import importlib
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -16,11 +16,14 @@ import torch
 from torch import Tensor
 
 from worldmodels.config.blocks import EvolveControllerBlock
+from worldmodels.envs.games import StepResult, Task
+from worldmodels.envs.policies import Policy
+from worldmodels.evolution import Scores
 from worldmodels.models.controller import act
 from worldmodels.models.files import Controller, LoadedWorldModel
 from worldmodels.models.mdn_rnn import LSTMState
 from worldmodels.models.vae import observations_from_frames, sample_latents
-from worldmodels.runtime.device import autocast, available_cores, matmul_dtype
+from worldmodels.runtime.device import autocast, matmul_dtype
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.state import StateFolder
 from worldmodels.seeds import SELECTION_SEEDS, episode_seeds, generator
@@ -32,15 +35,7 @@ class Outcome(NamedTuple):
     episode_seed: int
     steps: int
     total: float  # sum of rewards
-    died: bool
-
-
-class StepResult(Protocol):
-    """What a step of all games gives."""
-
-    rewards: np.ndarray  # (B,) float32
-    died: np.ndarray  # (B,) bool
-    timed_out: np.ndarray  # (B,) bool
+    ended: bool  # by the rules of the game: in Doom, death; False is a timeout
 
 
 class Games(Protocol):
@@ -59,11 +54,11 @@ class Games(Protocol):
 class Agent(Protocol):
     """Chooses actions for all slots."""
 
-    def reset(self, slot: int, episode_seed: int) -> None:
-        """Forget the slot's past: a new episode begins there."""
+    def reset(self, slot: int, episode: int, episode_seed: int) -> None:
+        """Forget the slot's past: episode number `episode` begins there."""
 
-    def act(self, frames: np.ndarray) -> np.ndarray:
-        """Return actions (B, A) float32 for frames (B, H, W, 3) uint8."""
+    def act(self, frames: np.ndarray, active: np.ndarray) -> np.ndarray:
+        """Return actions (B, A) float32 for frames (B, H, W, 3) uint8; rows that are not `active` (B,) do not matter."""
         ...
 
 
@@ -78,10 +73,19 @@ class DreamerAgent:
         max_steps: int,
         latent: str,
         dtype: torch.dtype = torch.float32,
+        compact: bool = False,
     ) -> None:
+        """controller: its weights are (D,), or (E, D) where each episode has its own.
+
+        compact: compute active slots only. That is faster where episodes end at different times, but then a row's
+        rounding depends on who plays beside it.
+        """
         self.model, self.controller, self.dtype, self.latent = world_model, controller.options, dtype, latent
+        self.compact = compact
         self.device = world_model.device
-        self.weights = torch.as_tensor(controller.weights, dtype=torch.float32, device=self.device)  # (D,)
+        weights = torch.as_tensor(controller.weights, dtype=torch.float32, device=self.device)
+        self.weights = weights if weights.ndim == 2 else weights[None]  # (E, D) or (1, D)
+        self.chosen = np.zeros(slots, dtype=np.int64)  # which of them each slot plays with
         self.options = world_model.mdn_rnn.options
         self.state = world_model.mdn_rnn.initial_state(slots)
         self.restarts = np.ones(slots, dtype=np.float32)
@@ -89,75 +93,81 @@ class DreamerAgent:
         self.step = np.zeros(slots, dtype=np.int64)
         self.seen: Tensor | None = None  # (B, Z), last latents
 
-    def reset(self, slot: int, episode_seed: int) -> None:
+    def reset(self, slot: int, episode: int, episode_seed: int) -> None:
         """Zero memory, and noise that belongs to the episode."""
         source = generator("agent", "latent noise", episode_seed)
         self.noise[slot] = source.standard_normal(self.noise.shape[1:], dtype=np.float32)
         self.step[slot] = 0
         self.restarts[slot] = 1
+        self.chosen[slot] = episode if len(self.weights) > 1 else 0
 
     @torch.inference_mode()
-    def act(self, frames: np.ndarray) -> np.ndarray:
-        """One step of V, C and M for all slots."""
-        restarts = torch.from_numpy(self.restarts).to(self.device)  # (B,)
+    def act(self, frames: np.ndarray, active: np.ndarray) -> np.ndarray:
+        """One step of V, C and M for all slots, or for the active ones."""
+        rows = np.flatnonzero(active) if self.compact else np.arange(len(frames))
+        restarts = torch.from_numpy(self.restarts[rows]).to(self.device)  # (b,)
         keep = 1 - restarts[:, None]
-        state = LSTMState(self.state.hidden * keep, self.state.cell * keep)
-        latents = self._latents(frames)  # (B, Z)
+        state = LSTMState(self.state.hidden[rows] * keep, self.state.cell[rows] * keep)
+        latents = self._latents(frames[rows], rows)  # (b, Z)
         sizes, memory = self.options, (state.cell, state.hidden)
-        actions = act(self.weights, self.controller, sizes.action_size, latents, *memory)  # (B, A)
-        self._remember(latents, actions, restarts, state)
+        weights = self.weights[self.chosen[rows]] if len(self.weights) > 1 else self.weights[0]
+        chosen = act(weights, self.controller, sizes.action_size, latents, *memory)  # (b, A)
+        self._remember(latents, chosen, restarts, state, rows)
         self.seen = latents
-        return actions.cpu().numpy()
+        actions = np.zeros((len(frames), sizes.action_size), dtype=np.float32)
+        actions[rows] = chosen.cpu().numpy()
+        return actions
 
-    def _latents(self, frames: np.ndarray) -> Tensor:
-        observations = observations_from_frames(torch.from_numpy(frames).to(self.device))  # (B, 3, 64, 64)
+    def _latents(self, frames: np.ndarray, rows: np.ndarray) -> Tensor:
+        observations = observations_from_frames(torch.from_numpy(frames).to(self.device))  # (b, 3, 64, 64)
         with autocast(self.device, self.dtype):
             mean, log_variance = self.model.vae.encode(observations)
         if self.latent == "mean":
             return mean.float()
-        steps = np.minimum(self.step, self.noise.shape[1] - 1)
-        noise = torch.from_numpy(self.noise[np.arange(len(steps)), steps]).to(self.device)
+        steps = np.minimum(self.step[rows], self.noise.shape[1] - 1)
+        noise = torch.from_numpy(self.noise[rows, steps]).to(self.device)
         return sample_latents(mean.float(), log_variance.float(), noise)
 
-    def _remember(self, latents: Tensor, actions: Tensor, restarts: Tensor, state: LSTMState) -> None:
+    def _remember(self, latents: Tensor, actions: Tensor, restarts: Tensor, state: LSTMState, rows: np.ndarray) -> None:
         flags = [restarts[:, None]] if self.options.restart_input else []
-        inputs = torch.cat([latents, actions, *flags], dim=1)[:, None]  # (B, 1, I)
-        _, self.state = self.model.mdn_rnn.recur(inputs, torch.zeros_like(restarts)[:, None], state)
-        self.restarts = np.zeros_like(self.restarts)
-        self.step += 1
+        inputs = torch.cat([latents, actions, *flags], dim=1)[:, None]  # (b, 1, I)
+        _, after = self.model.mdn_rnn.recur(inputs, torch.zeros_like(restarts)[:, None], state)
+        self.state.hidden[rows], self.state.cell[rows] = after.hidden, after.cell
+        self.restarts[rows] = 0
+        self.step[rows] += 1
 
 
 class PolicyAgent:
     """A policy that sees nothing, such as the random one; its randomness belongs to the episode."""
 
-    def __init__(self, make_policy: Callable[[np.random.Generator], Callable[[int], np.ndarray]], slots: int) -> None:
-        self.make_policy = make_policy
-        self.policies: list[Callable[[int], np.ndarray] | None] = [None] * slots
+    def __init__(self, make_policy: Callable[[np.random.Generator], Policy], task: Task, slots: int) -> None:
+        self.make_policy, self.task = make_policy, task
+        self.policies: list[Policy | None] = [None] * slots
         self.step = [0] * slots
-        self.action_size = len(make_policy(generator("agent", "size"))(0))
 
-    def reset(self, slot: int, episode_seed: int) -> None:
+    def reset(self, slot: int, _episode: int, episode_seed: int) -> None:
         """Begin a new sequence of actions."""
         self.policies[slot] = self.make_policy(generator("agent", "policy", episode_seed))
         self.step[slot] = 0
 
-    def act(self, frames: np.ndarray) -> np.ndarray:
+    def act(self, frames: np.ndarray, _active: np.ndarray) -> np.ndarray:
         """The next action of every slot's policy; slots without an episode stand still."""
-        actions = np.zeros((len(frames), self.action_size), dtype=np.float32)
+        actions = np.zeros((len(frames), self.task.ACTION_SIZE), dtype=np.float32)
         for slot, policy in enumerate(self.policies):
             if policy is not None:
-                actions[slot] = policy(self.step[slot])
+                actions[slot] = self.task.action_from_unit(policy(self.step[slot]))
                 self.step[slot] += 1
         return actions
 
 
 class _Slot:
-    """One game's list of episodes and its progress in the current one."""
+    """One game's list of episodes, by number, and its progress in the current one."""
 
-    def __init__(self, seeds: list[int]) -> None:
-        self.waiting = seeds
-        self.seed: int | None = None
+    def __init__(self, waiting: list[int]) -> None:
+        self.waiting = waiting
+        self.episode: int | None = None
         self.steps, self.total = 0, 0.0
+        self.idle = 0  # steps since the last reward above 0
 
 
 def play_episodes(
@@ -166,83 +176,107 @@ def play_episodes(
     seeds: Sequence[int],
     state: StateFolder | None = None,
     watch: Callable[[int, np.ndarray, np.ndarray], None] | None = None,
+    hopeless_after: int = 0,
+    title: str | None = "play",
 ) -> list[Outcome]:
     """Play one episode for each seed; outcomes in the order of `seeds`.
 
     state: keeps finished episodes, so that a killed evaluation goes on. watch: called with (slot, frame, action) at
-    every step of every active game, for films. Raises UserError when a game dies, Interrupted when stopped.
+    every step of every active game, for films. hopeless_after: end an episode after so many steps without a reward
+    above 0 (0: never). title: of the progress bar; None for none. Raises UserError when a game dies, Interrupted when
+    stopped.
     """
     done = _restore(state)
+    count = len(games.frames)
     slots = [
-        _Slot([seed for seed in seeds[slot :: len(games.frames)] if seed not in done])
-        for slot in range(len(games.frames))
+        _Slot([number for number in range(slot, len(seeds), count) if number not in done]) for slot in range(count)
     ]
-    for index in range(len(slots)):
-        _next_episode(index, slots, games, agent)
-    with Progress("play", len(seeds), "episodes", state, len(done)) as progress:
-        while any(slot.seed is not None for slot in slots):
-            active = np.array([slot.seed is not None for slot in slots])
-            actions = agent.act(games.frames)
+    _next_episodes(list(range(count)), slots, games, agent, seeds)
+    with Progress(title, len(seeds), "episodes", state, len(done)) if title else nullcontext() as progress:
+        while any(slot.episode is not None for slot in slots):
+            active = np.array([slot.episode is not None for slot in slots])
+            actions = agent.act(games.frames, active)
             if watch is not None:
                 for index in np.flatnonzero(active).tolist():
                     watch(index, games.frames[index], actions[index])
             result = games.step(actions, active)
+            finished = []
             for index in np.flatnonzero(active).tolist():
-                _account(slots[index], float(result.rewards[index]))
-                if result.died[index] or result.timed_out[index]:
-                    outcome = _finish(slots[index], bool(result.died[index]))
-                    done[outcome.episode_seed] = outcome
-                    _next_episode(index, slots, games, agent)
-                    progress.advance(1, mean=float(np.mean([other.total for other in done.values()])))
+                slot = slots[index]
+                _account(slot, float(result.rewards[index]))
+                if result.ended[index] or result.timed_out[index] or 0 < hopeless_after <= slot.idle:
+                    assert slot.episode is not None
+                    done[slot.episode] = Outcome(seeds[slot.episode], slot.steps, slot.total, bool(result.ended[index]))
+                    finished.append(index)
+                    if progress is not None:
+                        progress.advance(1, mean=float(np.mean([other.total for other in done.values()])))
+            _next_episodes(finished, slots, games, agent, seeds)
             if state is not None and state.due:
-                state.save({}, {"outcomes": [list(outcome) for outcome in done.values()]})
+                state.save({}, {"outcomes": [[number, *outcome] for number, outcome in done.items()]})
                 state.leave_if_stopped()
-    return [done[seed] for seed in seeds]
+    return [done[number] for number in range(len(seeds))]
 
 
 def _restore(state: StateFolder | None) -> dict[int, Outcome]:
     found = state.load() if state is not None else None
-    return {row[0]: Outcome(*row) for row in found[1]["outcomes"]} if found is not None else {}
+    return {row[0]: Outcome(*row[1:]) for row in found[1]["outcomes"]} if found is not None else {}
 
 
 def _account(slot: _Slot, reward: float) -> None:
     slot.steps += 1
     slot.total += reward
+    slot.idle = 0 if reward > 0 else slot.idle + 1
 
 
-def _finish(slot: _Slot, died: bool) -> Outcome:
-    assert slot.seed is not None
-    return Outcome(slot.seed, slot.steps, slot.total, died)
+def _next_episodes(indices: list[int], slots: list[_Slot], games: Games, agent: Agent, seeds: Sequence[int]) -> None:
+    """Begin the next episode of every slot in `indices` that has one."""
+    begun: list[tuple[int, int]] = []
+    for index in indices:
+        slot = slots[index]
+        slot.episode = slot.waiting.pop(0) if slot.waiting else None
+        slot.steps, slot.total, slot.idle = 0, 0.0, 0
+        if slot.episode is not None:
+            begun.append((index, slot.episode))
+    if begun:
+        games.reset([index for index, _ in begun], [seeds[episode] for _, episode in begun])
+    for index, episode in begun:
+        agent.reset(index, episode, seeds[episode])
 
 
-def _next_episode(index: int, slots: list[_Slot], games: Games, agent: Agent) -> None:
-    slot = slots[index]
-    slot.seed = slot.waiting.pop(0) if slot.waiting else None
-    slot.steps, slot.total = 0, 0.0
-    if slot.seed is not None:
-        games.reset([index], [slot.seed])
-        agent.reset(index, slot.seed)
+class RealEpisodes:
+    """Scores controllers in the real game while they are evolved: on selection seeds, which no reported score uses."""
 
+    def __init__(self, world_model: LoadedWorldModel, block: EvolveControllerBlock, seed: int, games: Games) -> None:
+        assert block.task is not None and block.evaluation is not None
+        self.world_model, self.seed, self.games = world_model, seed, games
+        self.evolution, self.evaluation, self.max_steps = block.evolution, block.evaluation, block.task.max_steps
+        self.dtype = matmul_dtype(block.evaluation.precision, world_model.device)
 
-def real_validation(
-    world_model: LoadedWorldModel, block: EvolveControllerBlock, seed: int, threads: int
-) -> Callable[[np.ndarray, int], np.ndarray]:
-    """Return a function that scores controllers (D,) on real validation episodes, always the same ones.
+    def population(self, population: np.ndarray, generation: int) -> Scores:
+        """Returns (P, R) of controllers (P, D): the whole generation as one batch."""
+        members, rollouts = len(population), self.evolution.rollouts
+        count = rollouts if self.evolution.same_episodes else members * rollouts
+        seeds = episode_seeds(SELECTION_SEEDS, "evolve", self.seed, generation, count=count)
+        weights = np.repeat(population, rollouts, axis=0)  # (P * R, D)
+        outcomes = self._play(weights, seeds * (members if self.evolution.same_episodes else 1))
+        returns = np.array([outcome.total for outcome in outcomes]).reshape(members, rollouts)
+        return Scores(returns, sum(outcome.steps for outcome in outcomes))
 
-    Their seeds are selection seeds, which no reported score ever uses.
-    """
-    assert block.task is not None and block.evaluation is not None
-    task_options, evaluation = block.task, block.evaluation
-    task = importlib.import_module(f"worldmodels.envs.{task_options.name}")
-    count = block.evolution.validation_episodes
-    seeds = episode_seeds(SELECTION_SEEDS, "validation", seed, count=count)
-    slots = min(evaluation.games, count)
-    dtype = matmul_dtype(evaluation.precision, world_model.device)
+    def evaluation_score(self, weights: np.ndarray, _generation: int) -> Scores:
+        """Returns (n,) of one controller (D,), on the same episodes each time."""
+        return self._same_episodes(weights, "evaluation", self.evolution.evaluation_dreams)
 
-    def validate(weights: np.ndarray, _generation: int) -> np.ndarray:
-        controller = Controller(weights, block.evolution.controller)
-        agent = DreamerAgent(world_model, controller, slots, task_options.max_steps, evaluation.latent, dtype)
-        with task.make_games(task_options, slots, min(slots, threads or available_cores())) as games:
-            return np.array([outcome.total for outcome in play_episodes(games, agent, seeds)])
+    def validation_score(self, weights: np.ndarray, _generation: int) -> Scores:
+        """Returns (n,) of one controller (D,) on the episodes that selection goes by."""
+        return self._same_episodes(weights, "validation", self.evolution.validation_episodes)
 
-    return validate
+    def _same_episodes(self, weights: np.ndarray, purpose: str, count: int) -> Scores:
+        outcomes = self._play(weights, episode_seeds(SELECTION_SEEDS, purpose, self.seed, count=count))
+        return Scores(np.array([outcome.total for outcome in outcomes]), sum(outcome.steps for outcome in outcomes))
+
+    def _play(self, weights: np.ndarray, seeds: list[int]) -> list[Outcome]:
+        controller = Controller(weights, self.evolution.controller)
+        slots, latent = len(self.games.frames), self.evaluation.latent
+        agent = DreamerAgent(self.world_model, controller, slots, self.max_steps, latent, self.dtype, compact=True)
+        hopeless = self.evolution.hopeless_after
+        return play_episodes(self.games, agent, seeds, hopeless_after=hopeless, title=None)

@@ -6,6 +6,7 @@ Fitness is the mean return of a controller's rollouts, maximised: pycma minimise
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import cma
 import numpy as np
@@ -17,14 +18,22 @@ from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.state import StateFolder
 from worldmodels.seeds import generator, integer_seed
 
-ScorePopulation = Callable[[np.ndarray, int], np.ndarray]
+
+class Scores(NamedTuple):
+    """How episodes went, and what they cost."""
+
+    returns: np.ndarray  # (P, R) of a population, (n,) of one controller
+    steps: int  # of the dream or of the real environment, in all
+
+
+ScorePopulation = Callable[[np.ndarray, int], Scores]
 """(weights (P, D), generation) -> returns (P, R)."""
-ScoreController = Callable[[np.ndarray, int], np.ndarray]
+ScoreController = Callable[[np.ndarray, int], Scores]
 """(weights (D,), generation) -> returns (n,)."""
 
 HISTORY_COLUMNS = (
     *("generation", "best", "mean", "worst", "sigma", "evaluation", "evaluation_sd"),
-    *("validation", "dream_steps"),
+    *("validation", "steps"),
 )
 
 
@@ -57,7 +66,7 @@ class Evolution:
     history: list[dict[str, float | None]] = field(default_factory=list)
     best: Candidate | None = None
     validated: Candidate | None = None
-    dream_steps: int = 0
+    steps: int = 0
 
     def mean(self) -> np.ndarray:
         """The mean of CMA's distribution, (D,)."""
@@ -95,8 +104,8 @@ def evolve(
 ) -> Evolution:
     """Run `options.generations` generations, going on from the newest checkpoint in `state`.
 
-    score: returns of a population in the dream. evaluate: returns of one controller, every `evaluate_every`
-    generations and at the end. validate: returns of one controller on real validation episodes, or None.
+    score: a population's episodes, in the dream or in the real environment. evaluate: those of one controller, every
+    `evaluate_every` generations and at the end. validate: returns of one controller on real validation episodes, or None.
     """
     evolution = _restore(state) or start(size, options, seed_words)
     with Progress("evolve", options.generations, "generations", state, evolution.generation) as progress:
@@ -118,15 +127,15 @@ def _generation(
 ) -> dict[str, float | None]:
     number = evolution.generation
     population = np.asarray(evolution.search.ask())  # (P, D)
-    returns = score(population, number)  # (P, R)
-    fitness = returns.mean(axis=1)  # (P,)
+    scores = score(population, number)
+    fitness = scores.returns.mean(axis=1)  # (P,)
     if not np.isfinite(fitness).all():
         raise UserError(
-            f"a dream of generation {number} returned a value that is not finite. M has diverged: train it again with "
+            f"an episode of generation {number} returned a value that is not finite. M has diverged: train it again with "
             "a lower mdn_rnn.learning_rate."
         )
     evolution.search.tell(list(population), list(-fitness))
-    evolution.dream_steps += int(returns.sum())
+    evolution.steps += scores.steps
     champion = int(fitness.argmax())
     if evolution.best is None or fitness[champion] > evolution.best.score:
         evolution.best = Candidate(population[champion], float(fitness[champion]), number)
@@ -135,7 +144,7 @@ def _generation(
     row |= {"generation": evolution.generation, "sigma": float(evolution.search.sigma)}
     row |= {"best": float(fitness.max()), "mean": float(fitness.mean()), "worst": float(fitness.min())}
     _score_mean(evolution, row, evaluate, validate, options)
-    row["dream_steps"] = evolution.dream_steps
+    row["steps"] = evolution.steps
     evolution.history.append(row)
     return row
 
@@ -150,11 +159,11 @@ def _score_mean(
     """Score the distribution's mean in the dream and, where selection wants it, in the real game."""
     last = evolution.generation == options.generations
     if last or evolution.generation % options.evaluate_every == 0:
-        returns = evaluate(evolution.mean(), evolution.generation)
-        evolution.dream_steps += int(returns.sum())
+        returns, steps = evaluate(evolution.mean(), evolution.generation)
+        evolution.steps += steps
         row["evaluation"], row["evaluation_sd"] = float(returns.mean()), float(returns.std(ddof=1))
     if validate is not None and (last or evolution.generation % options.validation_every == 0):
-        real = float(validate(evolution.mean(), evolution.generation).mean())
+        real = float(validate(evolution.mean(), evolution.generation).returns.mean())
         row["validation"] = real
         if evolution.validated is None or real > evolution.validated.score:
             evolution.validated = Candidate(evolution.mean(), real, evolution.generation)

@@ -25,7 +25,10 @@ PACKAGE = "worldmodels"
 PACKAGE_FOLDER = Path(__file__).parent
 WITHOUT_INFLUENCE = ("config", "runtime", "benchmarks", "errors.py", "provenance.py")
 """Parts of the package that no result depends on, or whose values reach a stage in its config block."""
-RECORDED_LIBRARIES = ("torch", "numpy", "cma", "h5py", "hdf5plugin", "vizdoom", "gymnasium", "safetensors", "snakemake")
+RECORDED_LIBRARIES = (
+    *("torch", "numpy", "cma", "h5py", "hdf5plugin", "safetensors", "snakemake"),
+    *("vizdoom", "gymnasium", "envpool", "box2d"),
+)
 
 
 def code_fingerprint(modules: Iterable[str], folder: Path = PACKAGE_FOLDER) -> str:

@@ -14,8 +14,12 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from PIL import Image
 
+from worldmodels.config.datasets import HeldRandomPolicy
 from worldmodels.config.tasks import TakeCoverOptions
-from worldmodels.envs.take_cover import TakeCoverEnv, TakeCoverGame, make_games, make_policy, resize_frames
+from worldmodels.envs.frames import resize_frames
+from worldmodels.envs.games import make_games
+from worldmodels.envs.policies import make_policy
+from worldmodels.envs.take_cover import TakeCoverEnv, TakeCoverGame
 from worldmodels.envs.take_cover.engine import MEMORY_PREFIXES
 from worldmodels.envs.take_cover.game import LEFT, RIGHT, STILL, buttons
 from worldmodels.errors import UserError
@@ -27,11 +31,11 @@ SMALL = TakeCoverOptions(screen_resolution="160x120")
 
 def play(game, seed, limit=10_000):
     """Frames and last step of one episode of a policy that belongs to the seed."""
-    policy = make_policy({}, generator("test", seed))
+    policy = make_policy(HeldRandomPolicy(), 1, generator("test", seed))
     screens = [game.reset(seed)]
     while len(screens) <= limit:
-        result = game.step(float(policy(len(screens) - 1)[0]))
-        if result.died or result.timed_out:
+        result = game.step(policy(len(screens) - 1))
+        if result.ended or result.timed_out:
             return np.stack(screens), result
         screens.append(game.screen())
     raise AssertionError("the episode did not end")
@@ -79,7 +83,7 @@ def test_time_limit_is_no_death_and_is_exact():
     with TakeCoverGame(TakeCoverOptions(screen_resolution="160x120", max_steps=20)) as game:
         frames, last = play(game, 5)
     assert len(frames) == 20
-    assert last.timed_out and not last.died
+    assert last.timed_out and not last.ended
 
 
 def test_fatal_action_ends_the_episode_and_is_worth_one_tic():
@@ -127,7 +131,7 @@ def test_games_in_a_batch_play_as_they_would_alone():
         for slot, seed in enumerate(seeds):
             alone = [game.reset(seed)]
             for step in actions[:, slot, 0]:
-                game.step(float(step))
+                game.step(np.array([step], np.float32))
                 alone.append(game.screen())
             assert np.array_equal(resize_frames(np.stack(alone)), np.stack(seen)[:, slot])
 
@@ -172,12 +176,13 @@ def test_killed_engine_is_reported_with_its_worker():
 
 PLAYERS = """
 import os, sys, time, psutil
+from worldmodels.config.datasets import HeldRandomPolicy
 from worldmodels.config.tasks import TakeCoverOptions
 from worldmodels.envs.take_cover import TakeCoverGame, make_games
 if __name__ == "__main__":
     small = TakeCoverOptions(screen_resolution="160x120")
     game, games = TakeCoverGame(small), make_games(small, 2, 2)
-    print(game.instance, *games._engines)
+    print(game.leftover, *games._leftovers)
     print(*(child.pid for child in psutil.Process().children(recursive=True)), flush=True)
     time.sleep(100)
 """
@@ -211,7 +216,7 @@ def test_signals_are_the_players_business():
         engine.send_signal(signal.SIGINT)
         engine.terminate()
         time.sleep(0.3)
-        assert not game.step(0.0).died
+        assert not game.step(np.zeros(1, np.float32)).ended
     assert not engine.is_running()
 
 
@@ -221,7 +226,7 @@ def test_screen_is_read_from_the_engines_memory_as_vizdoom_would_hand_it_out():
             game.reset(seed)
             assert game._live is not None
             for _ in range(40):
-                game.step(1.0)
+                game.step(np.ones(1, np.float32))
                 assert np.array_equal(game.screen(), game.engine.get_state().screen_buffer[:100])
 
 
@@ -234,7 +239,7 @@ def _alive(pid):
 
 def test_held_random_policy_holds_and_spans_the_range():
     """Actions change only where the step number is a multiple of the hold: at most 10 tics apart from a change's own."""
-    policy = make_policy({}, generator("test", "policy"))
+    policy = make_policy(HeldRandomPolicy(), 1, generator("test", "policy"))
     actions = np.concatenate([policy(step) for step in range(5000)])
     changes = np.flatnonzero(np.diff(actions)) + 1
     assert -1 <= actions.min() < -0.95 and 0.95 < actions.max() <= 1

@@ -127,24 +127,25 @@ def is_random(wildcards):
     return options.variants[wildcards.variant].policy == "random"
 
 
-def agent_files(name):
-    """Input function: a file of the agent that is scored; nothing for the random policy."""
+@clear_errors
+def agent_models(wildcards):
+    """Input function: the V and M of a variant's agent, and the latents where V is trained; nothing for the random policy."""
+    if is_random(wildcards):
+        return {}
+    return dag.agent_models(CONFIG, wildcards.experiment, wildcards.variant, wildcards.seed)
 
-    def paths(wildcards):
-        if is_random(wildcards):
-            return []
-        if name == "controller.json":
-            return f"results/{wildcards.experiment}/seed-{wildcards.seed}/controllers/{wildcards.variant}/{name}"
-        return models_file(name)(wildcards)
 
-    return paths
+def scored_agent(wildcards):
+    """Input function: the agent's models and its controller."""
+    if is_random(wildcards):
+        return {}
+    folder = f"results/{wildcards.experiment}/seed-{wildcards.seed}/controllers/{wildcards.variant}"
+    return {**agent_models(wildcards), "controller": f"{folder}/controller.json"}
 
 
 def agent_options(wildcards, input):
-    """Options of evaluate_controller that name the agent's files."""
-    if is_random(wildcards):
-        return ""
-    return f"--vae {input.vae} --mdn-rnn {input.mdn_rnn} --latents {input.latents} --controller {input.controller}"
+    """Options of a stage that name the agent's files."""
+    return " ".join(f"--{name.replace('_', '-')} {path}" for name, path in input.items())
 
 
 def stage_config(stage):
@@ -173,9 +174,9 @@ def always(wildcards):
     return True
 
 
-def selects_in_task(wildcards):
-    """Whether the controller is chosen by real validation episodes."""
-    return experiment_options(CONFIG, wildcards.experiment).variants[wildcards.variant].selection == "validation"
+def evolves_in_task(wildcards):
+    """Whether evolve_controller plays the real game."""
+    return blocks.plays_real_game(experiment_options(CONFIG, wildcards.experiment).variants[wildcards.variant])
 
 
 def never(wildcards):

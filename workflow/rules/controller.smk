@@ -3,9 +3,7 @@
 
 rule evolve_controller:
     input:
-        vae=models_file("models/vae/weights.safetensors"),
-        mdn_rnn=models_file("models/mdn_rnn/weights.safetensors"),
-        latents=models_file("latents.h5"),
+        unpack(agent_models),
     output:
         controller="results/{experiment}/seed-{seed}/controllers/{variant}/controller.json",
         history="results/{experiment}/seed-{seed}/controllers/{variant}/history.csv",
@@ -21,20 +19,18 @@ rule evolve_controller:
         runtime=720,
         gpu=gpus_wanted,
     params:
+        agent=agent_options,
         config=stage_config("evolve_controller"),
-        code=code_of("evolve_controller", plays_task=selects_in_task, with_modules=["evaluation"]),
+        code=code_of("evolve_controller", plays_task=evolves_in_task, with_modules=["evaluation"]),
     shell:
-        "python -m worldmodels evolve_controller --vae {input.vae} --mdn-rnn {input.mdn_rnn} "
-        "--latents {input.latents} --seed {wildcards.seed} --output {output.controller} --history {output.history} "
+        "python -m worldmodels evolve_controller {params.agent} "
+        "--seed {wildcards.seed} --output {output.controller} --history {output.history} "
         "--config {params.config:q} --threads {threads} --log {log}"
 
 
 rule evaluate_controller:
     input:
-        vae=agent_files("models/vae/weights.safetensors"),
-        mdn_rnn=agent_files("models/mdn_rnn/weights.safetensors"),
-        latents=agent_files("latents.h5"),
-        controller=agent_files("controller.json"),
+        unpack(scored_agent),
     output:
         "results/{experiment}/seed-{seed}/controllers/{variant}/episodes.csv",
     log:

@@ -81,3 +81,73 @@ rule train_mdn_rnn:
         "python -m worldmodels train_mdn_rnn --latents {input.latents} --seed {wildcards.seed} "
         "--weights {output.weights} --metrics {output.metrics} --deaths {output.deaths} "
         "--config {params.config:q} --threads {threads} --log {log}"
+
+
+rule initialise_vae:
+    output:
+        weights="results/{experiment}/seed-{seed}/models/vae-untrained/weights.safetensors",
+    log:
+        "results/{experiment}/logs/seed-{seed}/initialise_vae.log",
+    benchmark:
+        "results/{experiment}/benchmarks/seed-{seed}/initialise_vae.jsonl"
+    conda:
+        "../../envs/worldmodels.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    params:
+        config=stage_config("initialise_vae"),
+        code=code_of("initialise_vae"),
+    shell:
+        "python -m worldmodels initialise_vae --seed {wildcards.seed} "
+        "--weights {output.weights} --config {params.config:q} --threads {threads} --log {log}"
+
+
+rule initialise_mdn_rnn:
+    input:
+        vae="results/{experiment}/seed-{seed}/models/vae/weights.safetensors",
+    output:
+        weights="results/{experiment}/seed-{seed}/models/mdn_rnn-untrained/weights.safetensors",
+    log:
+        "results/{experiment}/logs/seed-{seed}/initialise_mdn_rnn.log",
+    benchmark:
+        "results/{experiment}/benchmarks/seed-{seed}/initialise_mdn_rnn.jsonl"
+    conda:
+        "../../envs/worldmodels.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    params:
+        config=stage_config("initialise_mdn_rnn"),
+        code=code_of("initialise_mdn_rnn"),
+    shell:
+        "python -m worldmodels initialise_mdn_rnn --vae {input.vae} --seed {wildcards.seed} "
+        "--weights {output.weights} --config {params.config:q} --threads {threads} --log {log}"
+
+
+rule initialise_mdn_rnn_on_untrained:
+    input:
+        vae="results/{experiment}/seed-{seed}/models/vae-untrained/weights.safetensors",
+    output:
+        weights="results/{experiment}/seed-{seed}/models/mdn_rnn-on-untrained/weights.safetensors",
+    log:
+        "results/{experiment}/logs/seed-{seed}/initialise_mdn_rnn_on_untrained.log",
+    benchmark:
+        "results/{experiment}/benchmarks/seed-{seed}/initialise_mdn_rnn_on_untrained.jsonl"
+    conda:
+        "../../envs/worldmodels.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    params:
+        config=stage_config("initialise_mdn_rnn"),
+        code=code_of("initialise_mdn_rnn"),
+    shell:
+        "python -m worldmodels initialise_mdn_rnn --vae {input.vae} --seed {wildcards.seed} "
+        "--weights {output.weights} --config {params.config:q} --threads {threads} --log {log}"

@@ -10,7 +10,9 @@ from worldmodels.config.datasets import HeldRandomPolicy
 from worldmodels.config.tasks import TakeCoverOptions
 from worldmodels.data.collection import Collected, FrameLog, play
 from worldmodels.data.rollouts import write_compressed_shard
-from worldmodels.envs.take_cover import TakeCoverGame, make_policy, resize_frames
+from worldmodels.envs.frames import resize_frames
+from worldmodels.envs.policies import make_policy
+from worldmodels.envs.take_cover import TakeCoverGame
 from worldmodels.seeds import generator
 
 PROCESSES = 2
@@ -37,9 +39,9 @@ def _bare(index: int) -> float:
         begin, frames, seed = time.perf_counter(), 0, index * 1000
         while time.perf_counter() - begin < SECONDS / 2:
             game.reset(seed)
-            policy, step, ended = make_policy(HeldRandomPolicy(), generator("benchmark", seed)), 0, False
+            policy, step, ended = make_policy(HeldRandomPolicy(), 1, generator("benchmark", seed)), 0, False
             while not ended:
-                ended = game.step(float(policy(step)[0])).died
+                ended = game.step(policy(step)).ended
                 if not ended:
                     game.engine.get_state()
                 step += 1
@@ -56,7 +58,7 @@ def _stored(index: int) -> float:
         with Path(folder, "chunks").open("a+b") as file:
             log = FrameLog(file)
             while time.perf_counter() - begin < SECONDS / 2:
-                policy = make_policy(HeldRandomPolicy(), generator("benchmark", seed))
+                policy = make_policy(HeldRandomPolicy(), 1, generator("benchmark", seed))
                 collected.episodes.append(play(game, policy, seed, log, resize_frames))
                 seed += 1
             write_compressed_shard(Path(folder) / "000.h5", log.read_chunks(), collected.facts(), "{}", 0)

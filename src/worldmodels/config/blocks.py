@@ -9,10 +9,11 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from worldmodels.config.datasets import DatasetOptions, ShardOptions
+from worldmodels.config.datasets import DatasetOptions, PolicyOptions, ShardOptions
 from worldmodels.config.experiments import Config, ExperimentOptions, Variant
+from worldmodels.config.models import MDNRNNOptions, VAEOptions
 from worldmodels.config.options import Options
-from worldmodels.config.tasks import TaskOptions
+from worldmodels.config.tasks import CarRacingOptions, TaskOptions
 from worldmodels.config.training import EvaluationOptions, EvolutionOptions, MDNRNNTraining, VAETraining
 from worldmodels.errors import UserError
 
@@ -41,8 +42,20 @@ class TrainMDNRNNBlock(Options):
     training: MDNRNNTraining
 
 
+class InitialiseVAEBlock(Options):
+    """Block of initialise_vae."""
+
+    model: VAEOptions
+
+
+class InitialiseMDNRNNBlock(Options):
+    """Block of initialise_mdn_rnn."""
+
+    model: MDNRNNOptions
+
+
 class EvolveControllerBlock(Options):
-    """Block of evolve_controller. `task` and `evaluation` are set only where selection uses the real game."""
+    """Block of evolve_controller. `task` and `evaluation` are set only where the real game is used."""
 
     variant: Variant
     evolution: EvolutionOptions
@@ -57,7 +70,7 @@ class EvaluateControllerBlock(Options):
     task: TaskOptions
     evaluation: EvaluationOptions
     evolution: EvolutionOptions | None
-    policy: dict | None
+    policy: PolicyOptions | None
 
 
 class ReportBlock(Options):
@@ -90,20 +103,47 @@ def simple_block(stage: str, config: Config, experiment: ExperimentOptions) -> O
             return EncodeLatentsBlock(precision=experiment.vae.precision)
         case "train_mdn_rnn":
             return TrainMDNRNNBlock(training=experiment.mdn_rnn)
+        case "initialise_vae":
+            return InitialiseVAEBlock(model=experiment.vae.model)
+        case "initialise_mdn_rnn":
+            return InitialiseMDNRNNBlock(model=experiment.mdn_rnn.model)
         case "tabulate" | "plot":
             return ReportBlock(experiment=experiment, task=task)
         case "film":
-            return FilmBlock(task=task, evaluation=experiment.evaluation, evolution=experiment.evolution)
+            return FilmBlock(
+                task=scored_task(task, experiment.evaluation),
+                evaluation=experiment.evaluation,
+                evolution=experiment.evolution,
+            )
     raise ValueError(f"stage {stage} has no block of its own")
+
+
+def evolution_options(experiment: ExperimentOptions, variant: Variant) -> EvolutionOptions:
+    """How the controller of a variant is evolved: the experiment's way, with the variant's controller."""
+    if variant.controller is None:
+        return experiment.evolution
+    return experiment.evolution.model_copy(update={"controller": variant.controller})
+
+
+def plays_real_game(variant: Variant) -> bool:
+    """Whether evolve_controller plays the real game: to evolve in it, or to select in it."""
+    return variant.policy == "evolved" and (variant.environment == "real" or variant.selection == "validation")
+
+
+def scored_task(task: TaskOptions, evaluation: EvaluationOptions) -> TaskOptions:
+    """The task that reported scores come from: a faster backend may train, but does not report."""
+    if isinstance(task, CarRacingOptions):
+        return task.model_copy(update={"backend": evaluation.car_racing_backend})
+    return task
 
 
 def evolve_block(config: Config, experiment: ExperimentOptions, variant: str) -> EvolveControllerBlock:
     """Block of evolve_controller for one variant."""
     options = experiment.variants[variant]
-    real = options.selection == "validation"
+    real = plays_real_game(options)
     return EvolveControllerBlock(
         variant=options,
-        evolution=experiment.evolution,
+        evolution=evolution_options(experiment, options),
         task=config.datasets[experiment.dataset].task if real else None,
         evaluation=experiment.evaluation if real else None,
     )
@@ -116,10 +156,10 @@ def evaluate_block(config: Config, experiment: ExperimentOptions, variant: str) 
     random = options.policy == "random"
     return EvaluateControllerBlock(
         variant=options,
-        task=dataset.task,
+        task=scored_task(dataset.task, experiment.evaluation),
         evaluation=experiment.evaluation,
-        evolution=None if random else experiment.evolution,
-        policy=dataset.policy.model_dump() if random else None,
+        evolution=None if random else evolution_options(experiment, options),
+        policy=dataset.policy if random else None,
     )
 
 

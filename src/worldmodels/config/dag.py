@@ -9,7 +9,7 @@ from worldmodels.config.datasets import DatasetOptions
 from worldmodels.config.experiments import Config
 from worldmodels.config.load import experiment_options
 
-CURVE_FIGURES = ("evolution", "survival", "reconstructions", "dream", "training")
+CURVE_FIGURES = ("evolution", "scores", "reconstructions", "dream", "training")
 
 
 def shard_paths(name: str, dataset: DatasetOptions) -> list[str]:
@@ -25,6 +25,26 @@ def models_owner(config: Config, experiment: str) -> str:
 def models_folder(config: Config, experiment: str, seed: int | str) -> str:
     """Folder of the models of one training seed, with its latents."""
     return f"results/{models_owner(config, experiment)}/seed-{seed}"
+
+
+MODEL_FILES = {
+    "trained": ("vae", "mdn_rnn"),
+    "untrained-m": ("vae", "mdn_rnn-untrained"),
+    "untrained": ("vae-untrained", "mdn_rnn-on-untrained"),
+}
+"""Folders of V and M under models/, by a variant's `models`."""
+
+
+def agent_models(config: Config, experiment: str, variant: str, seed: int | str) -> dict[str, str]:
+    """Paths of the V and the M that a variant's agent has, and of the latents of a trained V."""
+    options = experiment_options(config, experiment).variants[variant]
+    folder = models_folder(config, experiment, seed)
+    vae, mdn_rnn = MODEL_FILES[options.models]
+    paths = {
+        "vae": f"{folder}/models/{vae}/weights.safetensors",
+        "mdn_rnn": f"{folder}/models/{mdn_rnn}/weights.safetensors",
+    }
+    return paths if options.models == "untrained" else {**paths, "latents": f"{folder}/latents.h5"}
 
 
 def controller_owner(config: Config, experiment: str, variant: str) -> str:
@@ -55,15 +75,26 @@ def evolved_variants(config: Config, experiment: str) -> list[str]:
 
 
 def film_variant(config: Config, experiment: str) -> str:
-    """The variant that the figures and films of single episodes show: the one nearest to the paper's best, 1.15."""
-    variants = experiment_options(config, experiment).variants
-    return min(evolved_variants(config, experiment), key=lambda name: abs(variants[name].temperature - 1.15))
+    """The variant that the figures and films of single episodes show: the one nearest to the paper's best.
+
+    That is a temperature of 1.15 in Doom; where controllers differ, the one that sees z and h of trained models.
+    """
+    options = experiment_options(config, experiment)
+    inputs = {"z": 2, "z-h": 0, "z-c-h": 0}
+
+    def distance(name: str) -> tuple[bool, int, float]:
+        variant = options.variants[name]
+        controller = variant.controller or options.evolution.controller
+        return variant.models != "trained", inputs[controller.inputs], abs(variant.temperature - 1.15)
+
+    return min(evolved_variants(config, experiment), key=distance)
 
 
 def figure_names(config: Config, experiment: str) -> list[str]:
     """Figures of an experiment; score against temperature only where there are several."""
-    several = len(evolved_variants(config, experiment)) > 1
-    return [*CURVE_FIGURES, *(["temperature"] if several else [])]
+    variants = experiment_options(config, experiment).variants.values()
+    temperatures = {one.temperature for one in variants if one.policy == "evolved" and one.environment == "dream"}
+    return [*CURVE_FIGURES, *(["temperature"] if len(temperatures) > 1 else [])]
 
 
 def products(config: Config, experiment: str) -> list[str]:

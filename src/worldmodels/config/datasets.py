@@ -1,9 +1,11 @@
 """Options of data sets: which task, which policy, how many rollouts."""
 
+from typing import Annotated, Literal
+
 from pydantic import Field
 
 from worldmodels.config.options import Options
-from worldmodels.config.tasks import TaskOptions
+from worldmodels.config.tasks import TakeCoverOptions, TaskOptions
 
 MOST_SHARDS = 1000
 MOST_DATASET_SEEDS = 100
@@ -13,15 +15,42 @@ MOST_DATASET_SEEDS = 100
 class HeldRandomPolicy(Options):
     """Uniform actions in [-1, 1], each held for a random number of tics (the released Doom collection)."""
 
+    name: Literal["held"] = "held"
     shortest_hold: int = Field(1, ge=1, description="Shortest hold, in tics")
     longest_hold: int = Field(10, ge=1, description="Longest hold, in tics")
+
+
+class RandomControllerPolicy(Options):
+    """A random linear controller on noise, its weights Cauchy (the released CarRacing collection)."""
+
+    name: Literal["random-controller"] = "random-controller"
+    largest_scale: float = Field(0.01, gt=0, description="Scale of the weights is U(0, this), drawn for each episode")
+    latent_size: int = Field(32, ge=1, description="Numbers of noise that the controller sees")
+
+
+class BrownianPolicy(Options):
+    """A random walk of actions in [-1, 1] (several ports of the paper)."""
+
+    name: Literal["brownian"] = "brownian"
+    step: float = Field(0.1414, gt=0, description="Standard deviation of a step; the ports take 1/sqrt(50)")
+
+
+class UniformPolicy(Options):
+    """Independent uniform actions in [-1, 1]."""
+
+    name: Literal["uniform"] = "uniform"
+
+
+PolicyOptions = Annotated[
+    HeldRandomPolicy | RandomControllerPolicy | BrownianPolicy | UniformPolicy, Field(discriminator="name")
+]
 
 
 class DatasetOptions(Options):
     """Rollouts of one policy in one task, in shards that are collected independently."""
 
-    task: TaskOptions = TaskOptions()
-    policy: HeldRandomPolicy = HeldRandomPolicy()
+    task: TaskOptions = TakeCoverOptions()
+    policy: PolicyOptions = HeldRandomPolicy()
     episodes_per_shard: int = Field(125, ge=1, le=2000, description="Kept episodes in a shard, the unit of collection")
     shards: int = Field(
         80, ge=1, le=MOST_SHARDS, description="Shards in the data set; more shards keep the ones that exist"
@@ -38,7 +67,7 @@ class ShardOptions(Options):
     """What one shard depends on; the number of shards is not part of it."""
 
     task: TaskOptions
-    policy: HeldRandomPolicy
+    policy: PolicyOptions
     episodes_per_shard: int
     shortest_episode: int
     seed: int

@@ -12,10 +12,16 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from worldmodels.config.datasets import DatasetOptions, HeldRandomPolicy
+from worldmodels.config.datasets import (
+    BrownianPolicy,
+    DatasetOptions,
+    HeldRandomPolicy,
+    RandomControllerPolicy,
+    UniformPolicy,
+)
 from worldmodels.config.experiments import Config, ExperimentOptions, Variant
 from worldmodels.config.models import ControllerOptions, MDNRNNOptions, VAEOptions
-from worldmodels.config.tasks import TakeCoverOptions
+from worldmodels.config.tasks import CarRacingOptions, TakeCoverOptions
 from worldmodels.config.training import EvaluationOptions, EvolutionOptions, MDNRNNTraining, VAETraining
 
 REPOSITORY = Path(__file__).parents[3]
@@ -23,8 +29,12 @@ SCHEMA = REPOSITORY / "workflow" / "schemas" / "config.schema.json"
 OPTIONS_PAGE = REPOSITORY / "docs" / "options.md"
 GROUPS: dict[str, type[BaseModel]] = {
     "datasets.NAME": DatasetOptions,
-    "datasets.NAME.task": TakeCoverOptions,
-    "datasets.NAME.policy": HeldRandomPolicy,
+    "datasets.NAME.task, name: take_cover": TakeCoverOptions,
+    "datasets.NAME.task, name: car_racing": CarRacingOptions,
+    "datasets.NAME.policy, name: held": HeldRandomPolicy,
+    "datasets.NAME.policy, name: random-controller": RandomControllerPolicy,
+    "datasets.NAME.policy, name: brownian": BrownianPolicy,
+    "datasets.NAME.policy, name: uniform": UniformPolicy,
     "experiments.NAME": ExperimentOptions,
     "experiments.NAME.variants.NAME": Variant,
     "experiments.NAME.vae": VAETraining,

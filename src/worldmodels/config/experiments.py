@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from worldmodels.config.datasets import DatasetOptions
+from worldmodels.config.models import ControllerOptions
 from worldmodels.config.options import Options
 from worldmodels.config.training import EvaluationOptions, EvolutionOptions, MDNRNNTraining, VAETraining
 
@@ -16,7 +17,16 @@ class Variant(Options):
     """One row of the table: a policy, and where it learned."""
 
     policy: Literal["evolved", "random"] = Field("evolved", description="An evolved controller, or the random policy")
-    temperature: float = Field(1.0, gt=0, le=5, description="Uncertainty of the dream that it is evolved in (tau)")
+    environment: Literal["dream", "real"] = Field(
+        "dream", description="Where its controller is evolved: inside M (the paper's Doom), or in the real environment"
+    )
+    models: Literal["trained", "untrained-m", "untrained"] = Field(
+        "trained", description="V and M as trained; with an M of fresh weights; or both of fresh weights"
+    )
+    controller: ControllerOptions | None = Field(
+        None, description="The controller, where it is not the experiment's `evolution.controller`"
+    )
+    temperature: float = Field(1.0, gt=0, le=5, description="Uncertainty of the dream (tau), evolved in or filmed")
     selection: Literal["mean", "best", "validation"] = Field(
         "mean",
         description="Which controller is kept: the mean of CMA's distribution, its best dream score, or the "
@@ -33,7 +43,7 @@ class ExperimentOptions(Options):
     scale: Literal["paper", "laptop", "smoke"] = Field(
         "paper", description="Only 'paper' earns verdicts; 'smoke' only shows that the machinery runs"
     )
-    published: Literal["world-models-doom"] | None = Field(
+    published: Literal["world-models-doom", "world-models-carracing"] | None = Field(
         None, description="Published table whose rows stand beside ours"
     )
     dataset: Name = Field("doom-random", description="Entry of `datasets`")
@@ -45,6 +55,18 @@ class ExperimentOptions(Options):
     evolution: EvolutionOptions = EvolutionOptions()
     evaluation: EvaluationOptions = EvaluationOptions()
     variants: dict[Name, Variant] = Field(min_length=1, description="Rows of the table, by name")
+
+    @model_validator(mode="after")
+    def variants_are_possible(self) -> Self:
+        """The dream needs a trained M and a linear controller."""
+        for name, variant in self.variants.items():
+            if variant.policy == "random" or variant.environment == "real":
+                continue
+            if variant.models != "trained":
+                raise ValueError(f"variants.{name}: {variant.models} models cannot be dreamt in; set environment: real")
+            if (variant.controller or self.evolution.controller).hidden_units:
+                raise ValueError(f"variants.{name}: a controller with hidden units needs environment: real")
+        return self
 
     @model_validator(mode="after")
     def sizes_agree(self) -> Self:

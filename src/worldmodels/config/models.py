@@ -25,7 +25,12 @@ class MDNRNNOptions(Options):
 
 
 class ControllerOptions(Options):
-    """The linear controller (paper, section 4.2): tanh(W [z, c, h]), 1088 weights for Doom, no bias."""
+    """The controller (paper, sections 3.2 and 4.2): tanh(W x + b), or a layer of tanh units between."""
 
     inputs: Literal["z", "z-h", "z-c-h"] = Field("z-c-h", description="What it sees: latent, cell and hidden state")
     bias: bool = Field(False, description="Adds a bias to each action")
+    hidden_units: int = Field(0, ge=0, description="Units of a tanh layer between, with biases; 0 for none")
+    actions: Literal["unit", "steer-gas-brake"] = Field(
+        "unit",
+        description="What its outputs x in [-1, 1] mean: themselves, or steering x, gas (x + 1) / 2, brake x cut at 0",
+    )

@@ -1,6 +1,6 @@
 """Options of the real environments. The field `name` is also the module under `worldmodels.envs` that plays it."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -20,5 +20,16 @@ class TakeCoverOptions(Options):
     frame_size: int = Field(64, ge=64, le=64, description="Height and width of a frame, in pixels")
 
 
-TaskOptions = TakeCoverOptions
+class CarRacingOptions(Options):
+    """CarRacing-v3 under the protocol of Ha & Schmidhuber 2018 (section 3.1 and the released environment)."""
+
+    name: Literal["car_racing"] = "car_racing"
+    backend: Literal["envpool", "gymnasium"] = Field(
+        "envpool", description="Who plays it: EnvPool's C++ (fast) or gymnasium itself (the one that scores count in)"
+    )
+    max_steps: int = Field(1000, ge=1, le=1000, description="Steps after which an episode is cut off")
+    frame_size: int = Field(64, ge=64, le=64, description="Height and width of a frame, in pixels")
+
+
+TaskOptions = Annotated[TakeCoverOptions | CarRacingOptions, Field(discriminator="name")]
 """The union of all tasks, told apart by `name`; it grows with each environment."""

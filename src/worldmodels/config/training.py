@@ -43,18 +43,26 @@ class MDNRNNTraining(Options):
 
 
 class EvolutionOptions(Options):
-    """CMA-ES of C in the dream (paper, appendix A.4)."""
+    """CMA-ES of C, in the dream or in the real environment (paper, appendix A.4)."""
 
     controller: ControllerOptions = ControllerOptions()
     population: int = Field(64, ge=4, description="Controllers in a generation")
-    rollouts: int = Field(16, ge=1, description="Dreams that score one controller")
+    rollouts: int = Field(16, ge=1, description="Episodes (dreams, or real ones) that score one controller")
     generations: int = Field(200, ge=1, description="Generations of CMA-ES")
     sigma0: float = Field(0.1, gt=0, description="First standard deviation of the search")
     diagonal: bool = Field(False, description="Adapt a diagonal covariance only (sep-CMA), faster in few generations")
     max_steps: int = Field(2100, ge=1, description="Steps after which a dream is cut off")
+    same_episodes: bool = Field(
+        False, description="In the real environment: all members of a generation play the same episodes"
+    )
+    hopeless_after: int = Field(
+        0, ge=0, description="In the real environment: steps without a reward above 0 that end an episode; 0 never"
+    )
     start_frames: int = Field(1000, ge=1, description="Recorded first frames that dreams start from")
     evaluate_every: int = Field(25, ge=1, description="Generations between scores of the distribution's mean")
-    evaluation_dreams: int = Field(1024, ge=1, description="Dreams behind such a score, and behind the virtual score")
+    evaluation_dreams: int = Field(
+        1024, ge=1, description="Episodes behind such a score, and dreams behind the virtual score"
+    )
     precision: Precision = Field("auto", description=PRECISION)
     validation_every: int = Field(5, ge=1, description="With selection 'validation': generations between candidates")
     validation_episodes: int = Field(32, ge=1, description="With selection 'validation': real episodes a candidate")
@@ -67,3 +75,6 @@ class EvaluationOptions(Options):
     games: int = Field(64, ge=1, description="Games that are played at once, as one batch")
     latent: Literal["sample", "mean"] = Field("sample", description="What the controller sees of the VAE's posterior")
     precision: Precision = Field("auto", description=PRECISION)
+    car_racing_backend: Literal["gymnasium", "envpool"] = Field(
+        "gymnasium", description="Who plays CarRacing for reported scores; envpool only to compare the two"
+    )

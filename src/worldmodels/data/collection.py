@@ -5,12 +5,11 @@ shard to come, and appended to a file in the state folder; a checkpoint records 
 was killed goes on there, and ends with the same bytes.
 """
 
-import importlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 
@@ -22,6 +21,8 @@ from worldmodels.data.rollouts import (
     estimate_shard_bytes,
     write_compressed_shard,
 )
+from worldmodels.envs.games import Game, Task, load_task
+from worldmodels.envs.policies import Policy, make_policy
 from worldmodels.errors import UserError
 from worldmodels.runtime.files import readable_disk_errors
 from worldmodels.runtime.progress import Progress
@@ -149,12 +150,12 @@ def collect_shard(output: Path, shard: int, options: ShardOptions, state: StateF
     Raises UserError when the disk is too small (before the first frame) or full, or the game dies.
     """
     require_disk(output.parent, estimate_shard_bytes(options.episodes_per_shard), f"shard {shard}")
-    task = importlib.import_module(f"worldmodels.envs.{options.task.name}")
+    task = load_task(options.task.name)
     path = state.path / "frames.chunks"
     with readable_disk_errors(path), path.open("a+b") as file:
         collected, log = _restore(state, file)
         with (
-            task.TakeCoverGame(options.task) as game,
+            task.make_game(options.task) as game,
             Progress(
                 f"shard {shard}", options.episodes_per_shard, "episodes", state, len(collected.episodes)
             ) as progress,
@@ -168,11 +169,17 @@ def collect_shard(output: Path, shard: int, options: ShardOptions, state: StateF
         write_compressed_shard(output, log.read_chunks(), collected.facts(), options.canonical_json(), shard)
 
 
-def _attempt(task: Any, game: Any, options: ShardOptions, shard: int, collected: Collected, log: FrameLog) -> bool:
+def _attempt(task: Task, game: Game, options: ShardOptions, shard: int, collected: Collected, log: FrameLog) -> bool:
     """Play one more episode; whether it was kept."""
     seed = shard_seed(options, shard, collected.attempts)
-    policy = task.make_policy(options.policy, generator("collect_rollouts", "policy", seed))
-    episode = play(game, policy, seed, Candidate(log, options.shortest_episode), task.resize_frames)
+    choose = make_policy(options.policy, task.ACTION_SIZE, generator("collect_rollouts", "policy", seed))
+    episode = play(
+        game,
+        lambda step: task.action_from_unit(choose(step)),
+        seed,
+        Candidate(log, options.shortest_episode),
+        task.resize_frames,
+    )
     collected.attempts += 1
     kept = len(episode.actions) >= options.shortest_episode
     if kept:
@@ -180,22 +187,24 @@ def _attempt(task: Any, game: Any, options: ShardOptions, shard: int, collected:
     return kept
 
 
-def play(game: Any, policy: Any, seed: int, sink: FrameSink, resize: Any) -> Episode:
+def play(
+    game: Game, policy: Policy, seed: int, sink: FrameSink, resize: Callable[[np.ndarray, int], np.ndarray]
+) -> Episode:
     """Play one episode; its frames (T, 64, 64, 3) go to `sink`."""
     game.reset(seed)
     screens = np.empty((RESIZE_BATCH, *game.screen_shape), np.uint8)
     actions: list[np.ndarray] = []
     rewards: list[float] = []
-    died = timed_out = False
-    while not (died or timed_out):
+    ended = timed_out = False
+    while not (ended or timed_out):
         row = len(actions) % RESIZE_BATCH
         game.read_screen(screens[row])
         actions.append(policy(len(actions)))
-        reward, died, timed_out = game.step(float(actions[-1][0]))
+        reward, ended, timed_out = game.step(actions[-1])
         rewards.append(reward)
-        if row == RESIZE_BATCH - 1 or died or timed_out:
-            sink.write(resize(screens[: row + 1]))
-    return Episode(seed, np.stack(actions), np.array(rewards, dtype=np.float32), died)
+        if row == RESIZE_BATCH - 1 or ended or timed_out:
+            sink.write(resize(screens[: row + 1], 64))
+    return Episode(seed, np.stack(actions), np.array(rewards, dtype=np.float32), ended)
 
 
 def _checkpoint(collected: Collected, log: FrameLog, state: StateFolder) -> None:

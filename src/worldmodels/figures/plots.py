@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from worldmodels.figures.published import PublishedRow
 from worldmodels.figures.statistics import Summary
 from worldmodels.figures.style import BLACK, BLUE, CYCLE, GREEN, GREY, ORANGE, RED
+from worldmodels.figures.wording import Wording
 
 History = Mapping[str, np.ndarray]
 """Columns of a history: arrays of one length; nan where a generation was not scored."""
@@ -25,8 +26,11 @@ class TemperaturePoint(NamedTuple):
     paper: PublishedRow | None
 
 
-def plot_evolution(axes: Axes, histories: Sequence[History], label: str) -> None:
-    """Best, mean and worst of every generation, and the score of the distribution's mean; a thin line per seed."""
+def plot_evolution(axes: Axes, histories: Sequence[History], label: str, score: str) -> None:
+    """Best, mean and worst of every generation, and the score of the distribution's mean; a thin line per seed.
+
+    score: what is scored, and where.
+    """
     names = (("best", GREEN), ("mean", BLUE), ("worst", GREY))
     for history in histories:
         for name, colour in names:
@@ -35,17 +39,20 @@ def plot_evolution(axes: Axes, histories: Sequence[History], label: str) -> None
         axes.plot(history["generation"][scored], history["evaluation"][scored], "o-", color=RED, markersize=3.5)
     for name, colour in (*names, ("mean of the distribution", RED)):
         axes.plot([], [], color=colour, label=name)
-    axes.set(xlabel="generation", ylabel="survival in the dream (tics)", title=label)
+    axes.set(xlabel="generation", ylabel=score, title=label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     highest = max(float(np.nanmax(history["best"])) for history in histories)
+    lowest = min(0.0, *(float(np.nanmin(history["worst"])) for history in histories))
     # Panels share their axis: a panel never lowers what another one needs. The rest of the height is for the legend.
-    axes.set_ylim(0, max(1.3 * highest, axes.get_ylim()[1] if axes.get_ylim()[0] == 0 else 0))
+    bottom, top = axes.get_ylim() if axes.get_autoscaley_on() is False else (0.0, 0.0)
+    axes.set_ylim(min(lowest, bottom), max(highest + 0.3 * (highest - lowest), top))
     axes.legend(ncols=2, loc="upper left")
 
 
-def plot_survival(axes: Axes, scores: Mapping[str, Sequence[float]], solved: float, longest: float) -> None:
-    """Histogram of survival in the real game, one outline per variant, and the mean that solves the task."""
-    bins = np.linspace(0, longest, 43)
+def plot_scores(axes: Axes, scores: Mapping[str, Sequence[float]], wording: Wording) -> None:
+    """Histogram of scores in the real environment, one outline per variant, and the mean that solves the task."""
+    lowest, highest = wording.scores
+    solved, bins = wording.solved, np.linspace(lowest, highest, 43)
     for (label, values), colour in zip(scores.items(), (*CYCLE, BLACK), strict=False):
         random = label.startswith("random")
         weights = np.full(len(values), 100 / len(values))
@@ -60,12 +67,20 @@ def plot_survival(axes: Axes, scores: Mapping[str, Sequence[float]], solved: flo
             label=f"{label}: mean {np.mean(values):.0f} (n = {len(values)})",
         )
     axes.axvline(solved, color=BLACK, linewidth=0.8, linestyle=":")
-    axes.text(solved + 15, axes.get_ylim()[1] * 0.97, f"solved: mean {solved:.0f}", fontsize=7, va="top")
-    axes.set(xlabel="survival in the real game (tics)", ylabel="episodes (%)", xlim=(0, longest))
-    axes.legend(loc="upper right", bbox_to_anchor=(1, 0.9))
+    axes.text(
+        solved + 0.007 * (highest - lowest),
+        axes.get_ylim()[1] * 0.97,
+        f"solved: mean {solved:.0f}",
+        fontsize=7,
+        va="top",
+    )
+    axes.set(xlabel=f"{wording.score}, {wording.real}", ylabel="episodes (%)", xlim=wording.scores)
+    # The legend stands where few episodes are: beyond most scores in Doom, below them in CarRacing.
+    side = "right" if solved < (lowest + highest) / 2 else "left"
+    axes.legend(loc=f"upper {side}", bbox_to_anchor=(1 if side == "right" else 0, 0.9))
 
 
-def plot_temperature(axes: Axes, points: Sequence[TemperaturePoint], solved: float) -> None:
+def plot_temperature(axes: Axes, points: Sequence[TemperaturePoint], wording: Wording) -> None:
     """Score in the dream and in the real game against the temperature of the dream, with the paper's points.
 
     Where the dream says much more than the real game, the controller cheats its world model.
@@ -90,9 +105,9 @@ def plot_temperature(axes: Axes, points: Sequence[TemperaturePoint], solved: flo
                   markerfacecolor="white", linewidth=1, label="dream, paper")  # fmt: skip
         axes.plot([tau for tau, _ in paper], [row.actual[0] for _, row in paper if row.actual], "o:", color=BLUE,
                   markerfacecolor="white", linewidth=1, label="real game, paper")  # fmt: skip
-    axes.axhline(solved, color=BLACK, linewidth=0.8, linestyle=":")
-    axes.text(0.02, solved + 25, "solved", fontsize=7, transform=axes.get_yaxis_transform())
-    axes.set(xlabel="temperature of the dream (τ)", ylabel="survival (tics)", ylim=(0, 2350))
+    axes.axhline(wording.solved, color=BLACK, linewidth=0.8, linestyle=":")
+    axes.text(0.02, wording.solved + 25, "solved", fontsize=7, transform=axes.get_yaxis_transform())
+    axes.set(xlabel="temperature of the dream (τ)", ylabel=wording.score, ylim=(0, 2350))
     axes.legend(loc="upper right")
 
 

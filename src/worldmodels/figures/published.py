@@ -20,13 +20,26 @@ WORLD_MODELS_DOOM = {
     "tau-1.30": PublishedRow((732, 269), (753, 139), 1.30),
     "random": PublishedRow(None, (210, 108)),
 }
+WORLD_MODELS_CARRACING = {
+    # Ha & Schmidhuber 2018, table 1: 100 episodes a row.
+    "z-only": PublishedRow(None, (632, 251)),
+    "z-hidden": PublishedRow(None, (788, 141)),
+    "z-h": PublishedRow(None, (906, 21)),
+}
 QUOTED = {
     # Rows that the paper's table quotes from elsewhere; nothing of ours stands in them.
     "world-models-doom": {"gym leaderboard": PublishedRow(None, (820, 58))},
+    "world-models-carracing": {
+        "DQN": PublishedRow(None, (343, 18)),
+        "A3C, continuous": PublishedRow(None, (591, 45)),
+        "A3C, discrete": PublishedRow(None, (652, 10)),
+        "gym leaderboard": PublishedRow(None, (838, 11)),
+    },
 }
-PUBLISHED: dict[str, dict[str, PublishedRow]] = {"world-models-doom": WORLD_MODELS_DOOM}
-SOLVED = {"world-models-doom": 750.0}
-"""Score that counts as solved (paper, section 4.1)."""
+PUBLISHED: dict[str, dict[str, PublishedRow]] = {
+    "world-models-doom": WORLD_MODELS_DOOM,
+    "world-models-carracing": WORLD_MODELS_CARRACING,
+}
 
 
 def published_row(table: str | None, variant: str) -> PublishedRow | None:

@@ -5,10 +5,11 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from worldmodels.config.experiments import ExperimentOptions
+from worldmodels.config.experiments import ExperimentOptions, Variant
 from worldmodels.figures.episodes import Episode
 from worldmodels.figures.published import QUOTED, PublishedRow, as_text, published_row
 from worldmodels.figures.statistics import Summary, summarise
+from worldmodels.figures.wording import Wording
 
 COLUMNS = (
     *("variant", "virtual_mean", "virtual_sd", "virtual_n"),
@@ -77,8 +78,19 @@ def _label(name: str, options: ExperimentOptions) -> str:
     variant = options.variants[name]
     if variant.policy == "random":
         return "random policy"
+    if variant.environment == "real":
+        return _agent_label(name, variant)
     chosen = {"mean": "", "best": ", best dream score", "validation": ", selected on real validation episodes"}
     return f"τ = {variant.temperature:.2f}{chosen[variant.selection]}"
+
+
+def _agent_label(name: str, variant: Variant) -> str:
+    """A controller that was evolved in the real environment, by what it sees."""
+    models = {"trained": "", "untrained-m": ", untrained M", "untrained": ", untrained V and M"}[variant.models]
+    if variant.controller is None:
+        return name
+    units = f", {variant.controller.hidden_units} hidden units" if variant.controller.hidden_units else ""
+    return f"{variant.controller.inputs.replace('-', ' and ')}{units}{models}"
 
 
 def _by_seed(episodes: Sequence[Episode], environment: str) -> dict[int, list[float]]:
@@ -134,13 +146,13 @@ def _cells(row: TableRow, scale: str) -> dict[str, Any]:
     return cells
 
 
-def markdown_text(rows: Sequence[TableRow], options: ExperimentOptions) -> str:
+def markdown_text(rows: Sequence[TableRow], options: ExperimentOptions, wording: Wording) -> str:
     """The table for people, with every training seed and notes on what the numbers are."""
     lines = [f"# {options.title or 'Results'}", ""]
     if options.scale == "smoke":
         lines += ["**Smoke test: these numbers mean nothing.** They only show that the workflow runs.", ""]
     lines += [
-        "| | in the dream | real game | 95 % interval | paper, dream | paper, real | verdict |",
+        f"| | in the dream | {wording.real} | 95 % interval | paper, dream | paper, real | verdict |",
         "|---|---|---|---|---|---|---|",
     ]
     lines += [f"| {' | '.join(_visible_cells(row))} |" for row in rows]
@@ -148,7 +160,7 @@ def markdown_text(rows: Sequence[TableRow], options: ExperimentOptions) -> str:
     if any(len(row.per_seed) > 1 for row in ours):
         lines += [
             "",
-            "Every training seed, in the real game:",
+            f"Every training seed, in the {wording.real}:",
             "",
             "| | seed | mean ± sd | 95 % interval | episodes |",
             "|---|---|---|---|---|",
@@ -158,7 +170,7 @@ def markdown_text(rows: Sequence[TableRow], options: ExperimentOptions) -> str:
             for row in ours
             for seed, one in row.per_seed.items()
         ]
-    return "\n".join([*lines, "", *_notes(ours, options)]) + "\n"
+    return "\n".join([*lines, "", *_notes(ours, options, wording)]) + "\n"
 
 
 def _visible_cells(row: TableRow) -> list[str]:
@@ -169,12 +181,12 @@ def _visible_cells(row: TableRow) -> list[str]:
     return [row.label, virtual, actual, interval, *paper, row.verdict]
 
 
-def _notes(rows: Sequence[TableRow], options: ExperimentOptions) -> list[str]:
+def _notes(rows: Sequence[TableRow], options: ExperimentOptions, wording: Wording) -> list[str]:
     seeds = max((row.actual.seeds for row in rows if row.actual), default=0)
     episodes = max((row.actual.episodes for row in rows if row.actual), default=0)
     between = "training seeds, then episodes" if seeds > 1 else "episodes only: there is one training seed"
     notes = [
-        "Survival in tics; mean ± standard deviation over episodes, as the paper reports it.",
+        f"{wording.score.capitalize()}; mean ± standard deviation over episodes, as the paper reports it.",
         f"Scale: {options.scale}. Training seeds: {seeds}. Real episodes a row: {episodes}, all on report seeds.",
         f"Interval: 95 % bootstrap over {between}.",
     ]
@@ -192,13 +204,13 @@ def _notes(rows: Sequence[TableRow], options: ExperimentOptions) -> list[str]:
 LATEX_SPECIAL = {"&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "τ": r"$\tau$", "±": r"$\pm$"}
 
 
-def latex_text(rows: Sequence[TableRow], options: ExperimentOptions) -> str:
+def latex_text(rows: Sequence[TableRow], options: ExperimentOptions, wording: Wording) -> str:
     """A booktabs table; needs \\usepackage{booktabs}."""
     lines = ["% Needs \\usepackage{booktabs}."]
     if options.scale == "smoke":
         lines.append("% Smoke test: these numbers mean nothing.")
     lines += [r"\begin{tabular}{lrrrrr}", r"\toprule"]
-    lines += [r" & Dream & Real game & 95\,\% interval & Paper, dream & Paper, real \\", r"\midrule"]
+    lines += [rf" & Dream & {wording.real.capitalize()} & 95\,\% interval & Paper, dream & Paper, real \\", r"\midrule"]
     for row in rows:
         lines.append(" & ".join(_escape(cell) for cell in _visible_cells(row)[:6]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]

@@ -10,16 +10,15 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from worldmodels.errors import UserError
+from worldmodels.figures.wording import Wording
 from worldmodels.runtime.files import atomic_path
 
 SCALE = 4
 """A frame of 64 pixels is shown at 256."""
 CAPTION_PIXELS = 32
-FRAMES_PER_SECOND = 35
-"""Doom runs at 35 tics a second: films show it at its true speed."""
 
 
-def write_mp4(path: Path, pictures: Iterable[np.ndarray], fps: int = FRAMES_PER_SECOND) -> None:
+def write_mp4(path: Path, pictures: Iterable[np.ndarray], fps: int = 35) -> None:
     """Write pictures (H, W, 3) uint8, of even height and width, as a film. Atomic.
 
     Raises UserError when there is no picture, or when ffmpeg left a film that is not whole, as on a full disk.
@@ -66,7 +65,7 @@ def compose(frames: Sequence[np.ndarray], captions: Sequence[str], footer: str) 
     height, width = large[0].shape[:2]
     canvas = Image.new("RGB", (width * len(large) + 8 * (len(large) - 1), height + 2 * CAPTION_PIXELS), "white")
     draw = ImageDraw.Draw(canvas)
-    font = ImageFont.load_default(15)
+    font = ImageFont.load_default(15 if len(footer) < 30 or len(large) > 1 else 12)
     for index, (picture, caption) in enumerate(zip(large, captions, strict=True)):
         left = index * (width + 8)
         canvas.paste(Image.fromarray(picture), (left, CAPTION_PIXELS))
@@ -75,21 +74,22 @@ def compose(frames: Sequence[np.ndarray], captions: Sequence[str], footer: str) 
     return np.asarray(canvas)
 
 
-def arrow(action: float) -> str:
-    """The direction that an action of Take Cover moves to."""
-    if action < -1 / 3:
-        return "left"
-    return "right" if action > 1 / 3 else "still"
-
-
-def real_film(frames: np.ndarray, seen: np.ndarray, actions: np.ndarray) -> Iterator[np.ndarray]:
+def real_film(frames: np.ndarray, seen: np.ndarray, actions: np.ndarray, wording: Wording) -> Iterator[np.ndarray]:
     """The agent in the real game beside what V makes of it: frames and seen (T, 64, 64, 3) uint8, actions (T, A)."""
     for step, (frame, reconstruction, action) in enumerate(zip(frames, seen, actions, strict=True)):
-        yield compose([frame, reconstruction], ["real game", "what V sees"], f"tic {step}   {arrow(float(action[0]))}")
+        footer = f"{wording.step} {step}   {wording.describe_action(action)}"
+        yield compose([frame, reconstruction], [wording.real, "what V sees"], footer)
 
 
-def dream_film(frames: np.ndarray, deaths: np.ndarray, actions: np.ndarray, temperature: float) -> Iterator[np.ndarray]:
-    """The agent in its dream: frames (T, 64, 64, 3), deaths (T,) probability that the action was fatal, actions (T, A)."""
-    for step, (frame, death, action) in enumerate(zip(frames, deaths, actions, strict=True)):
-        footer = f"tic {step}  {arrow(float(action[0]))}  p(death) {death:.2f}"
+def dream_film(
+    frames: np.ndarray, deaths: np.ndarray | None, actions: np.ndarray, temperature: float, wording: Wording
+) -> Iterator[np.ndarray]:
+    """The agent in its dream: frames (T, 64, 64, 3), actions (T, A).
+
+    deaths: (T,) probability that the action was fatal; None of an M that does not predict it.
+    """
+    for step, (frame, action) in enumerate(zip(frames, actions, strict=True)):
+        footer = f"{wording.step} {step}  {wording.describe_action(action)}"
+        if deaths is not None:
+            footer += f"  p(death) {deaths[step]:.2f}"
         yield compose([frame], [f"dream, tau = {temperature:.2f}"], footer)

@@ -38,11 +38,13 @@ class LoadedWorldModel(NamedTuple):
     model: WorldModel
     vae: ConvVAE
     mdn_rnn: MDNRNN
-    latents: Latents
+    latents: Latents | None
     device: torch.device
 
     def starts(self, count: int) -> StartLatents:
-        """Posteriors of the first `count` recorded first frames, on the model's device."""
+        """Posteriors of the first `count` recorded first frames, on the model's device. Raises UserError without any."""
+        if self.latents is None:
+            raise UserError("a dream starts from recorded frames: name their latents with --latents.")
         means, log_variances = (torch.from_numpy(part).to(self.device) for part in self.latents.first_frames(count))
         return StartLatents(means, log_variances)
 
@@ -52,15 +54,18 @@ class LoadedWorldModel(NamedTuple):
 
 
 def load_world_model_files(
-    vae_path: Path, mdn_rnn_path: Path, latents_path: Path, device: torch.device
+    vae_path: Path, mdn_rnn_path: Path, latents_path: Path | None, device: torch.device
 ) -> LoadedWorldModel:
-    """Read V, M and the latents, and make sure that they belong together."""
+    """Read V, M and the latents, and make sure that they belong together. Without latents, nothing can be dreamt."""
     vae, (mdn_rnn, inputs) = load_vae(vae_path), load_mdn_rnn(mdn_rnn_path)
     checksum = file_checksum(vae_path)
     require_same(mdn_rnn_path, inputs, "vae", checksum, vae_path)
+    vae, mdn_rnn = vae.to(device).eval(), mdn_rnn.to(device).eval()
+    if latents_path is None:
+        nothing = StartLatents(*(torch.empty(0, vae.options.latent_size, device=device) for _ in range(2)))
+        return LoadedWorldModel(WorldModel(vae, mdn_rnn, nothing), vae, mdn_rnn, None, device)
     latents = read_latents(latents_path)
     require_same(latents_path, {"vae": latents.vae_sha256}, "vae", checksum, vae_path)
-    vae, mdn_rnn = vae.to(device).eval(), mdn_rnn.to(device).eval()
     starts = StartLatents(*(torch.from_numpy(part).to(device) for part in latents.first_frames(1000)))
     return LoadedWorldModel(WorldModel(vae, mdn_rnn, starts), vae, mdn_rnn, latents, device)
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from worldmodels.config.models import ControllerOptions, MDNRNNOptions
-from worldmodels.models.controller import controller_size, split_weights
+from worldmodels.models.controller import controller_size, split_weights, squash
 from worldmodels.models.mdn_rnn import MDNRNN, sample_mixture, split_outputs
 from worldmodels.models.world_model import StartLatents
 from worldmodels.runtime.device import set_threads
@@ -104,7 +104,9 @@ def run_share(
 
 
 def check_controllers(weights: Tensor, memory: MDNRNNOptions, controller: ControllerOptions) -> None:
-    """Raise ValueError unless weights are (P, D) with D the size of such a controller."""
+    """Raise ValueError unless weights are (P, D) with D the size of such a controller, which must be linear."""
+    if controller.hidden_units:
+        raise ValueError("controllers with hidden units are for real environments: the dream engine takes linear ones")
     size = controller_size(controller, memory.latent_size, memory.hidden_size, memory.action_size)
     if weights.ndim != 2 or weights.shape[1] != size:
         raise ValueError(f"controllers of shape {tuple(weights.shape)} must be (P, {size})")
@@ -203,7 +205,8 @@ class DreamBatch:
 
     def step(self, uniform: Tensor, normal: Tensor) -> Tensor:
         """Dream one step on; returns which actions were fatal, (B,) bool."""
-        self.rows[:, self.action] = torch.linalg.vecdot(self.rows[:, None, self.seen], self.matrix).tanh_()
+        outputs = torch.linalg.vecdot(self.rows[:, None, self.seen], self.matrix)  # (B, A)
+        self.rows[:, self.action] = squash(outputs, self.options.controller)
         self._remember()
         outputs = self.head(self.rows[:, self.ones : self.hidden.stop])
         prediction = split_outputs(outputs, self.sizes)

@@ -1,12 +1,14 @@
 """Score a controller, or the random policy, in the real game on report seeds, and in its dream; one row an episode."""
 
-import importlib
 from pathlib import Path
 from typing import ClassVar
 
 import torch
 
 from worldmodels.config.blocks import EvaluateControllerBlock
+from worldmodels.envs.games import load_task, make_games
+from worldmodels.envs.policies import make_policy
+from worldmodels.errors import UserError
 from worldmodels.evaluation import Agent, DreamerAgent, PolicyAgent, play_episodes
 from worldmodels.figures.episodes import Episode, write_episodes
 from worldmodels.models.files import Controller, LoadedWorldModel, load_controller, load_world_model_files
@@ -38,26 +40,27 @@ class EvaluateController(Stage):
     def run(self) -> None:
         """Dream first, then play."""
         block = self.block()
-        task = importlib.import_module(f"worldmodels.envs.{block.task.name}")
+        task = load_task(block.task.name)
         games = min(block.evaluation.games, block.evaluation.episodes)
         rows: list[Episode] = []
         agent: Agent
         if self.controller is None:
-            agent = PolicyAgent(lambda rng: task.make_policy(block.policy, rng), games)
+            agent = PolicyAgent(lambda rng: make_policy(block.policy, task.ACTION_SIZE, rng), task, games)
         else:
             world_model, controller = self._load()
-            rows += self._dreams(world_model, controller, block)
+            if block.variant.environment == "dream":
+                rows += self._dreams(world_model, controller, block)
             agent = self._agent(world_model, controller, games, block)
         seeds = episode_seeds(REPORT_SEEDS, "report", self.seed, count=block.evaluation.episodes)
-        with task.make_games(block.task, games, min(games, self.threads or available_cores())) as batch:
+        with make_games(block.task, games, min(games, self.threads or available_cores())) as batch:
             for outcome in play_episodes(batch, agent, seeds, self.state):
-                ended = "death" if outcome.died else "timeout"
+                ended = task.ENDING if outcome.ended else "timeout"
                 rows.append(self._row("real", outcome.episode_seed, outcome.steps, outcome.total, ended))
         write_episodes(self.output, rows)
 
     def _load(self) -> tuple[LoadedWorldModel, Controller]:
-        assert self.vae is not None and self.mdn_rnn is not None and self.latents is not None
-        assert self.controller is not None
+        if self.vae is None or self.mdn_rnn is None or self.controller is None:
+            raise UserError("an evolved agent is three files: name --vae, --mdn-rnn and --controller.")
         world_model = load_world_model_files(self.vae, self.mdn_rnn, self.latents, resolve_device(self.device))
         return world_model, load_controller(self.controller, self.mdn_rnn)
 

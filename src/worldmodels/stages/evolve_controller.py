@@ -1,18 +1,19 @@
-"""Evolve a controller inside the dream of one trained world model (paper, section 4 and appendix A.4)."""
+"""Evolve a controller, inside the dream of one trained world model or in the real environment (paper, appendix A.4)."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
 from worldmodels.config.blocks import EvolveControllerBlock
-from worldmodels.evolution import HISTORY_COLUMNS, Evolution, evolve
+from worldmodels.evolution import HISTORY_COLUMNS, Evolution, Scores, evolve
 from worldmodels.models.controller import controller_size
 from worldmodels.models.files import LoadedWorldModel, load_world_model_files
-from worldmodels.runtime.device import matmul_dtype, resolve_device
+from worldmodels.runtime.device import available_cores, matmul_dtype, resolve_device
 from worldmodels.runtime.files import file_checksum, write_json, write_text
 from worldmodels.simulators.dreams import DreamOptions, dream_returns
 from worldmodels.stages.stage import Stage, input_file, output_file
@@ -26,13 +27,13 @@ class EvolveController(Stage):
 
     vae: Path = input_file("The VAE's weights")
     mdn_rnn: Path = input_file("M's weights")
-    latents: Path = input_file("Latents, for the first frames that dreams start from")
+    latents: Path | None = input_file("Latents, for the first frames that dreams start from", default=None)
     output: Path = output_file("The selected controller, JSON")
     history: Path = output_file("Scores of every generation, CSV")
     seed: int
 
     def modules(self) -> list[str]:
-        """The stage, and the real game only where it selects."""
+        """The stage, and the real game only where it plays."""
         block = self.block()
         real = [f"envs.{block.task.name}", "evaluation"] if block.task is not None else []
         return [*super().modules(), *real]
@@ -40,46 +41,40 @@ class EvolveController(Stage):
     def run(self) -> None:
         """Search, select, write."""
         block = self.block()
-        device = resolve_device(self.device)
-        world_model = load_world_model_files(self.vae, self.mdn_rnn, self.latents, device)
-        dream = self._dream(world_model, block)
-        sizes = world_model.mdn_rnn.options
-        options = block.evolution
-        size = controller_size(options.controller, sizes.latent_size, sizes.hidden_size, sizes.action_size)
-        evolution = evolve(
-            size,
-            score=lambda population, number: dream(population, options.rollouts, "fitness", number),
-            evaluate=lambda mean, number: dream(mean[None], options.evaluation_dreams, "evaluation", 0)[0],
-            validate=self._validation(world_model, block) if block.task is not None else None,
-            options=options,
-            seed_words=("evolve_controller", self.seed, str(block.variant.temperature)),
-            state=self.state,
-        )
+        world_model = load_world_model_files(self.vae, self.mdn_rnn, self.latents, resolve_device(self.device))
+        with self._real_episodes(world_model, block) as real:
+            evolution = self._evolve(world_model, block, real)
         write_text(self.history, history_csv(evolution))
         self._write_controller(evolution, block, world_model)
 
-    def _dream(
-        self, world_model: LoadedWorldModel, block: EvolveControllerBlock
-    ) -> Callable[[np.ndarray, int, str, int], np.ndarray]:
+    def _evolve(self, world_model: LoadedWorldModel, block: EvolveControllerBlock, real: Any) -> Evolution:
+        sizes, options = world_model.mdn_rnn.options, block.evolution
+        in_dream = block.variant.environment == "dream"
+        dream = Dreams(world_model, block, self.seed) if in_dream else real
+        return evolve(
+            controller_size(options.controller, sizes.latent_size, sizes.hidden_size, sizes.action_size),
+            score=dream.population,
+            evaluate=dream.evaluation_score,
+            validate=real.validation_score if block.variant.selection == "validation" else None,
+            options=options,
+            seed_words=("evolve_controller", self.seed, *([str(block.variant.temperature)] if in_dream else ["real"])),
+            state=self.state,
+        )
+
+    @contextmanager
+    def _real_episodes(self, world_model: LoadedWorldModel, block: EvolveControllerBlock) -> Iterator[Any]:
+        """The real game, where the block wants it, else None."""
+        if block.task is None or block.evaluation is None:
+            yield None
+            return
+        in_dream = block.variant.environment == "dream"
         options = block.evolution
-        starts = world_model.starts(options.start_frames)
-        products = matmul_dtype(options.precision, world_model.device)
-        tau = block.variant.temperature
-
-        def returns(population: np.ndarray, rollouts: int, purpose: str, number: int) -> np.ndarray:
-            """Survival (P, R) of controllers (P, D); `number` is the generation, or 0 for the same dreams each time."""
-            weights = torch.as_tensor(population, dtype=torch.float32, device=world_model.device)
-            dreams = DreamOptions(options.controller, tau, rollouts, options.max_steps, products)
-            words = ("evolve_controller", self.seed, purpose, number)
-            return dream_returns(world_model.mdn_rnn, weights, starts, dreams, words).returns
-
-        return returns
-
-    def _validation(
-        self, world_model: LoadedWorldModel, block: EvolveControllerBlock
-    ) -> Callable[[np.ndarray, int], np.ndarray]:
-        selection = importlib.import_module("worldmodels.evaluation")
-        return selection.real_validation(world_model, block, self.seed, self.threads)
+        episodes = options.validation_episodes if in_dream else options.population * options.rollouts
+        slots = min(block.evaluation.games, episodes)
+        # The real game's modules are imported only here: a dream's code fingerprint does not contain them.
+        games, evaluation = (importlib.import_module(f"worldmodels.{name}") for name in ("envs.games", "evaluation"))
+        with games.make_games(block.task, slots, min(slots, self.threads or available_cores())) as batch:
+            yield evaluation.RealEpisodes(world_model, block, self.seed, batch)
 
     def _write_controller(
         self, evolution: Evolution, block: EvolveControllerBlock, world_model: LoadedWorldModel
@@ -97,11 +92,43 @@ class EvolveController(Stage):
             "selection_score": chosen.score,
             "generation": chosen.generation,
             "generations": evolution.generation,
-            "dream_steps": evolution.dream_steps,
-            "environment_frames": len(world_model.latents.means),
+            "dream_steps": evolution.steps if block.variant.environment == "dream" else 0,
+            "environment_frames": self._real_frames(evolution, block, world_model),
             "mdn_rnn_sha256": file_checksum(self.mdn_rnn),
         }
         write_json(self.output, content)
+
+    def _real_frames(self, evolution: Evolution, block: EvolveControllerBlock, world_model: LoadedWorldModel) -> int:
+        """Frames of the real game behind the controller: of the data set, and of evolution where it played."""
+        collected = len(world_model.latents.means) if world_model.latents is not None else 0
+        return collected + (evolution.steps if block.variant.environment == "real" else 0)
+
+
+class Dreams:
+    """Scores controllers in the dream."""
+
+    def __init__(self, world_model: LoadedWorldModel, block: EvolveControllerBlock, seed: int) -> None:
+        self.world_model, self.seed, self.options = world_model, seed, block.evolution
+        self.temperature = block.variant.temperature
+        self.starts = world_model.starts(block.evolution.start_frames)
+        self.products = matmul_dtype(block.evolution.precision, world_model.device)
+
+    def population(self, population: np.ndarray, generation: int) -> Scores:
+        """Survival (P, R) of controllers (P, D)."""
+        return self._dream(population, self.options.rollouts, "fitness", generation)
+
+    def evaluation_score(self, weights: np.ndarray, _generation: int) -> Scores:
+        """Survival (n,) of one controller (D,) in the same dreams each time."""
+        scores = self._dream(weights[None], self.options.evaluation_dreams, "evaluation", 0)
+        return Scores(scores.returns[0], scores.steps)
+
+    def _dream(self, population: np.ndarray, rollouts: int, purpose: str, number: int) -> Scores:
+        options = self.options
+        weights = torch.as_tensor(population, dtype=torch.float32, device=self.world_model.device)
+        dreams = DreamOptions(options.controller, self.temperature, rollouts, options.max_steps, self.products)
+        words = ("evolve_controller", self.seed, purpose, number)
+        scores = dream_returns(self.world_model.mdn_rnn, weights, self.starts, dreams, words)
+        return Scores(scores.returns, int(scores.lengths.sum()))
 
 
 def history_csv(evolution: Evolution) -> str:

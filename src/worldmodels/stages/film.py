@@ -3,7 +3,6 @@
 Of five episodes (or dreams), the film shows the one of median length: neither the luckiest nor the worst.
 """
 
-import importlib
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,8 +10,10 @@ import numpy as np
 import torch
 
 from worldmodels.config.blocks import FilmBlock
+from worldmodels.envs.games import make_games
 from worldmodels.evaluation import DreamerAgent, play_episodes
 from worldmodels.figures.videos import dream_film, real_film, write_mp4
+from worldmodels.figures.wording import WORDING
 from worldmodels.models.files import Controller, LoadedWorldModel, load_controller, load_world_model_files
 from worldmodels.models.vae import observations_from_frames
 from worldmodels.runtime.device import resolve_device
@@ -51,7 +52,6 @@ class Film(Stage):
 
     def _film_real(self, world_model: LoadedWorldModel, controller: Controller) -> None:
         block = self.block()
-        task = importlib.import_module(f"worldmodels.envs.{block.task.name}")
         agent = DreamerAgent(world_model, controller, TRIES, block.task.max_steps, block.evaluation.latent)
         frames: list[list[np.ndarray]] = [[] for _ in range(TRIES)]
         actions: list[list[np.ndarray]] = [[] for _ in range(TRIES)]
@@ -60,11 +60,13 @@ class Film(Stage):
             frames[slot].append(frame.copy())
             actions[slot].append(action.copy())
 
-        with task.make_games(block.task, TRIES, 2) as games:
+        with make_games(block.task, TRIES, 2) as games:
             play_episodes(games, agent, episode_seeds(SELECTION_SEEDS, "film", count=TRIES), watch=watch)
         shown = sorted(range(TRIES), key=lambda slot: len(frames[slot]))[TRIES // 2]
         seen = reconstruct(world_model, np.stack(frames[shown]))
-        write_mp4(self.real, real_film(np.stack(frames[shown]), seen, np.stack(actions[shown])))
+        wording = WORDING[block.task.name]
+        film = real_film(np.stack(frames[shown]), seen, np.stack(actions[shown]), wording)
+        write_mp4(self.real, film, wording.steps_a_second)
 
     def _film_dream(self, world_model: LoadedWorldModel, controller: Controller) -> None:
         block = self.block()
@@ -76,7 +78,10 @@ class Film(Stage):
         shown = int(np.argsort(lengths)[TRIES // 2])
         film = dream_frames(world_model.with_starts(starts), weights, options, words, shown)
         frames = film.frames[: len(film.actions)]
-        write_mp4(self.dream, dream_film(frames, film.death_probabilities, film.actions, temperature))
+        deaths = film.death_probabilities if world_model.mdn_rnn.options.predict_done else None
+        wording = WORDING[block.task.name]
+        pictures = dream_film(frames, deaths, film.actions, temperature, wording)
+        write_mp4(self.dream, pictures, wording.steps_a_second)
 
 
 @torch.inference_mode()

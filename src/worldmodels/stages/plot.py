@@ -18,13 +18,13 @@ from worldmodels.figures.plots import (
     TemperaturePoint,
     picture_grid,
     plot_evolution,
-    plot_survival,
+    plot_scores,
     plot_temperature,
     plot_training,
 )
-from worldmodels.figures.published import SOLVED
 from worldmodels.figures.style import SETTINGS, figure, save_figure
 from worldmodels.figures.tables import build_rows
+from worldmodels.figures.wording import WORDING, Wording
 from worldmodels.models.files import load_controller, load_world_model_files
 from worldmodels.models.vae import observations_from_frames
 from worldmodels.runtime.device import resolve_device
@@ -60,7 +60,7 @@ class Plot(Stage):
         """Draw the figure that was asked for."""
         figures: dict[str, Callable[[], None]] = {
             "evolution": self.evolution,
-            "survival": self.survival,
+            "scores": self.scores,
             "temperature": self.temperature,
             "training": self.training,
             "reconstructions": self.reconstructions,
@@ -69,6 +69,15 @@ class Plot(Stage):
         if self.figure not in figures:
             raise UserError(f"there is no figure '{self.figure}'; there are {', '.join(figures)}.")
         figures[self.figure]()
+
+    def wording(self) -> Wording:
+        """How the figures speak of the task."""
+        return WORDING[self.block().task.name]
+
+    def _scored(self, variant: str) -> str:
+        wording = self.wording()
+        real = self.block().experiment.variants[variant].environment == "real"
+        return f"{wording.score}, {wording.real if real else 'dream'}"
 
     def evolution(self) -> None:
         """Best, mean and worst of each generation."""
@@ -80,12 +89,12 @@ class Plot(Stage):
                 *(1, len(by_variant)), figsize=(1.4 + 3.4 * len(by_variant), 3.2), sharey=True, squeeze=False
             )
             for cell, (variant, histories) in zip(axes[0], by_variant.items(), strict=True):
-                plot_evolution(cell, histories, variant.replace("tau-", "τ = "))
+                plot_evolution(cell, histories, variant.replace("tau-", "τ = "), self._scored(variant))
                 cell.label_outer()
             save_figure(drawn, self.svg, self.pdf)
             plt.close(drawn)
 
-    def survival(self) -> None:
+    def scores(self) -> None:
         """Histogram of real scores."""
         options = self.block().experiment
         rows = read_episodes(self.episodes)
@@ -95,7 +104,7 @@ class Plot(Stage):
             for variant, label in labels.items()
         }
         with figure(5.6, 3.2) as (drawn, axes):
-            plot_survival(axes, scores, SOLVED.get(options.published or "", 750), self.block().task.max_steps)
+            plot_scores(axes, scores, self.wording())
             save_figure(drawn, self.svg, self.pdf)
 
     def temperature(self) -> None:
@@ -107,7 +116,7 @@ class Plot(Stage):
             if row.virtual is not None
         ]
         with figure(5.2, 3.6) as (drawn, axes):
-            plot_temperature(axes, points, SOLVED.get(options.published or "", 750))
+            plot_temperature(axes, points, self.wording())
             save_figure(drawn, self.svg, self.pdf)
 
     def training(self) -> None:

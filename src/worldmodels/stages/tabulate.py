@@ -6,6 +6,7 @@ from typing import ClassVar
 from worldmodels.config.blocks import ReportBlock
 from worldmodels.figures.episodes import read_episodes
 from worldmodels.figures.tables import Budget, build_rows, csv_text, latex_text, markdown_text
+from worldmodels.figures.wording import WORDING
 from worldmodels.runtime.files import read_json, write_text
 from worldmodels.stages.stage import Stage, input_file, output_file
 from worldmodels.stages.stage import main as run_stage
@@ -24,11 +25,11 @@ class Tabulate(Stage):
 
     def run(self) -> None:
         """Read, summarise, write."""
-        options = self.block().experiment
+        options, wording = self.block().experiment, WORDING[self.block().task.name]
         rows = build_rows(options, read_episodes(self.episodes), self._budgets())
         write_text(self.csv, csv_text(rows, options))
-        write_text(self.markdown, markdown_text(rows, options))
-        write_text(self.latex, latex_text(rows, options))
+        write_text(self.markdown, markdown_text(rows, options, wording))
+        write_text(self.latex, latex_text(rows, options, wording))
 
     def _budgets(self) -> dict[str, Budget]:
         """What each variant cost, by the folder name of its controller; one training seed stands for all."""

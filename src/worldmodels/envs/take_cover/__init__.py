@@ -6,21 +6,24 @@ frame follows it.
 
 import gymnasium
 
-from worldmodels.envs.take_cover.batch import Games, StepResult, make_games
-from worldmodels.envs.take_cover.game import ACTION_SIZE, TakeCoverGame, resize_frames
-from worldmodels.envs.take_cover.policy import make_policy
+from worldmodels.envs.frames import resize_frames
+from worldmodels.envs.take_cover.engine import sweep_memory as sweep
+from worldmodels.envs.take_cover.game import ACTION_SIZE, TakeCoverGame, action_from_unit
 from worldmodels.envs.take_cover.single import TakeCoverEnv
 
 __all__ = [
     "ACTION_SIZE",
-    "Games",
-    "StepResult",
+    "ENDING",
     "TakeCoverEnv",
     "TakeCoverGame",
-    "make_games",
-    "make_policy",
+    "action_from_unit",
+    "make_game",
     "resize_frames",
+    "sweep",
 ]
+
+ENDING = "death"
+make_game = TakeCoverGame
 
 if "worldmodels/TakeCover-v0" not in gymnasium.registry:
     gymnasium.register("worldmodels/TakeCover-v0", entry_point="worldmodels.envs.take_cover:TakeCoverEnv")

@@ -6,13 +6,12 @@ import math
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 from worldmodels.config.tasks import TakeCoverOptions
+from worldmodels.envs.games import GameStep
 from worldmodels.envs.take_cover.engine import find_screen, forget_memory, launcher, remember_memory
 from worldmodels.errors import UserError
 
@@ -23,14 +22,6 @@ SHOWN_SHARE = 400 / 480
 """Rows of the screen above the status bar."""
 
 
-class GameStep(NamedTuple):
-    """What one action led to."""
-
-    reward: float
-    died: bool
-    timed_out: bool
-
-
 def buttons(action: float) -> list[int]:
     """Cut one continuous action in [-1, 1] into thirds: left, still, right (the released environment)."""
     if action < -1 / 3:
@@ -38,11 +29,9 @@ def buttons(action: float) -> list[int]:
     return RIGHT if action > 1 / 3 else STILL
 
 
-def resize_frames(screens: np.ndarray, size: int = 64) -> np.ndarray:
-    """Resize screens (N, h, w, 3) uint8 to frames (N, size, size, 3) uint8: bilinear with antialiasing, as Pillow does."""
-    channels_first = torch.from_numpy(screens).permute(0, 3, 1, 2)
-    resized = F.interpolate(channels_first, size=(size, size), mode="bilinear", antialias=True)
-    return resized.permute(0, 2, 3, 1).contiguous().numpy()
+def action_from_unit(action: np.ndarray) -> np.ndarray:
+    """Numbers in [-1, 1] are actions already."""
+    return action
 
 
 def import_vizdoom() -> Any:
@@ -60,7 +49,7 @@ class TakeCoverGame:
     def __init__(self, options: TakeCoverOptions) -> None:
         self.options = options
         self.steps = 0
-        self.instance: str | None = None
+        self.leftover = ""  # the instance that names the engine's shared memory
         self._live: np.ndarray | None = None  # view of the whole screen in the engine's memory
         self._vizdoom = import_vizdoom()
         self.engine = self._vizdoom.DoomGame()
@@ -72,8 +61,8 @@ class TakeCoverGame:
                 f"the ViZDoom engine did not start ({' '.join(str(error).split())}). Run `python -c 'import vizdoom'`, "
                 "and check that /dev/shm is not full."
             ) from None
-        self.instance = str(self.engine.get_instance_id())
-        remember_memory(self.instance)
+        self.leftover = str(self.engine.get_instance_id())
+        remember_memory(self.leftover)
 
     def _configure(self) -> None:
         vizdoom, engine = self._vizdoom, self.engine
@@ -109,7 +98,7 @@ class TakeCoverGame:
         self.steps = 0
         # Checked at every episode, so that another layout of the shared memory cannot go unnoticed.
         if self._live is None or not np.array_equal(self._live, shown):
-            self._live = find_screen(str(self.instance), shown)
+            self._live = find_screen(self.leftover, shown)
         return self.screen()
 
     @property
@@ -134,12 +123,13 @@ class TakeCoverGame:
         except Exception as error:
             raise self._ended(error) from None
 
-    def step(self, action: float) -> GameStep:
-        """Act for one tic. Every tic is worth 1, the fatal one too. Raises UserError for an action that is no number."""
-        if not math.isfinite(action):
-            raise UserError(f"the action {action} is not a number: the controller or its inputs have diverged.")
+    def step(self, action: np.ndarray) -> GameStep:
+        """Act (1,) for one tic. Every tic is worth 1, the fatal one too. Raises UserError unless it is a number."""
+        (value,) = action.tolist()
+        if not math.isfinite(value):
+            raise UserError(f"the action {value} is not a number: the controller or its inputs have diverged.")
         try:
-            self.engine.make_action(buttons(action), 1)
+            self.engine.make_action(buttons(value), 1)
         except Exception as error:
             raise self._ended(error) from None
         self.steps += 1
@@ -156,9 +146,9 @@ class TakeCoverGame:
         """End the engine process."""
         self._live = None
         self.engine.close()
-        if self.instance is not None:
-            forget_memory(self.instance)
-            self.instance = None
+        if self.leftover:
+            forget_memory(self.leftover)
+            self.leftover = ""
 
     def __enter__(self) -> Self:
         return self

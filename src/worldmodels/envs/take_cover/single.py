@@ -6,7 +6,8 @@ import gymnasium
 import numpy as np
 
 from worldmodels.config.tasks import TakeCoverOptions
-from worldmodels.envs.take_cover.game import TakeCoverGame, resize_frames
+from worldmodels.envs.frames import resize_frames
+from worldmodels.envs.take_cover.game import TakeCoverGame
 from worldmodels.errors import UserError
 
 
@@ -47,9 +48,9 @@ class TakeCoverEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         values = np.asarray(action, dtype=np.float64)
         if values.shape != (1,):
             raise UserError(f"the action has shape {values.shape}, but this game takes one number, shape (1,).")
-        result = self._game.step(float(values[0]))
-        self._frame = np.zeros_like(self._frame) if result.died else self._resize(self._game.screen())
-        return self._frame, result.reward, result.died, result.timed_out, {}
+        result = self._game.step(values)
+        self._frame = np.zeros_like(self._frame) if result.ended else self._resize(self._game.screen())
+        return self._frame, result.reward, result.ended, result.timed_out, {}
 
     def render(self) -> np.ndarray:
         """The current frame."""

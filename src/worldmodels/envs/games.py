@@ -1,10 +1,11 @@
-"""Many games as one batch: worker processes play them, frames arrive through shared memory.
+"""Many games of a task as one batch: worker processes play them, frames arrive through shared memory.
 
-A *slot* is one game, and a fixed row of every array. Workers own whole slots. Commands are one byte through a pipe; the
+A task is a module under `worldmodels.envs` with the name that its options carry; `Task` says what it offers. A *slot* is one game, and a fixed row of every array. Workers own whole slots. Commands are one byte through a pipe; the
 arrays need no copying.
 """
 
 import ctypes
+import importlib
 import multiprocessing
 import os
 import signal
@@ -12,38 +13,101 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.shared_memory import SharedMemory
 from types import TracebackType
-from typing import Any, NamedTuple, NoReturn, Self
+from typing import Any, NamedTuple, NoReturn, Protocol, Self, cast
 
 import numpy as np
 
-from worldmodels.config.tasks import TakeCoverOptions
-from worldmodels.envs.take_cover.engine import sweep_memory
-from worldmodels.envs.take_cover.game import ACTION_SIZE, TakeCoverGame, resize_frames
+from worldmodels.config.tasks import TaskOptions
 from worldmodels.errors import UserError
 
 PATIENCE_SECONDS = 60.0
 """Longest wait for a worker that lives but does not answer."""
 
 
+class GameStep(NamedTuple):
+    """What one action led to."""
+
+    reward: float
+    ended: bool  # by the rules of the game: in Doom, death
+    timed_out: bool
+
+
+class Game(Protocol):
+    """One real game. The same seed gives the same episode for the same actions. A context manager."""
+
+    leftover: str  # names what a killed worker would leave behind (no spaces); "" for nothing
+    screen_shape: tuple[int, int, int]  # (h, w, 3)
+
+    def reset(self, seed: int) -> np.ndarray:
+        """Begin the episode of `seed`; returns its first screen (h, w, 3) uint8."""
+        ...
+
+    def screen(self) -> np.ndarray:
+        """What is seen now: (h, w, 3) uint8, a copy."""
+        ...
+
+    def read_screen(self, into: np.ndarray) -> None:
+        """Copy what is seen now to `into` (h, w, 3) uint8."""
+
+    def step(self, action: np.ndarray) -> GameStep:
+        """Act (A,) once."""
+        ...
+
+    def close(self) -> None:
+        """End the game."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+
+class Task(Protocol):
+    """What a module of a real task offers."""
+
+    ACTION_SIZE: int
+    ENDING: str
+    """What `ended` means there, for the column `ended` of episodes.csv."""
+
+    def make_game(self, options: Any) -> Game:
+        """Start one game."""
+        ...
+
+    def action_from_unit(self, action: np.ndarray) -> np.ndarray:
+        """The action (..., A) that stands for numbers in [-1, 1], which policies without eyes choose."""
+        ...
+
+    def resize_frames(self, screens: np.ndarray, size: int) -> np.ndarray:
+        """Screens (N, h, w, 3) uint8 as frames (N, size, size, 3) uint8."""
+        ...
+
+    def sweep(self, leftover: str) -> None:
+        """Remove what a killed worker left behind."""
+
+
+def load_task(name: str) -> Task:
+    """The module that plays the task `name`."""
+    return cast(Task, importlib.import_module(f"worldmodels.envs.{name}"))
+
+
 class StepResult(NamedTuple):
     """What a step of all games gave; rows of games that were not active are 0."""
 
     rewards: np.ndarray  # (B,) float32
-    died: np.ndarray  # (B,) bool
+    ended: np.ndarray  # (B,) bool
     timed_out: np.ndarray  # (B,) bool
 
 
 class Board:
     """The arrays that main process and workers share."""
 
-    def __init__(self, games: int, frame_size: int, name: str | None = None) -> None:
+    def __init__(self, games: int, frame_size: int, action_size: int, name: str | None = None) -> None:
         fields = {
             "frames": ((games, frame_size, frame_size, 3), np.uint8),
-            "actions": ((games, ACTION_SIZE), np.float32),
+            "actions": ((games, action_size), np.float32),
             "seeds": ((games,), np.int64),
             "wanted": ((games,), np.bool_),  # slots that the current command is about
             "rewards": ((games,), np.float32),
-            "died": ((games,), np.bool_),
+            "ended": ((games,), np.bool_),
             "timed_out": ((games,), np.bool_),
         }
         sizes = {
@@ -67,13 +131,14 @@ class Board:
 class Games:
     """Games played by worker processes. Use as a context manager."""
 
-    def __init__(self, options: TakeCoverOptions, games: int, workers: int) -> None:
-        self._board = Board(games, options.frame_size)
+    def __init__(self, options: TaskOptions, games: int, workers: int) -> None:
+        self._task = load_task(options.name)
+        self._board = Board(games, options.frame_size, self._task.ACTION_SIZE)
         self.frames = self._board.arrays["frames"]  # (B, 64, 64, 3) uint8
         self._workers: list[multiprocessing.process.BaseProcess] = []
         self._pipes: list[Connection] = []
         self._slots: list[list[int]] = []
-        self._engines: list[str] = []  # names of their shared memory
+        self._leftovers: list[str] = []
         # spawn: a fork of a process with torch's threads can deadlock.
         context = multiprocessing.get_context("spawn")
         try:
@@ -87,7 +152,7 @@ class Games:
                 there.close()
                 self._workers.append(process)
                 self._pipes.append(here)
-            self._engines = [name for answer in self._await_all() for name in answer.decode().split()]
+            self._leftovers = [name for answer in self._await_all() for name in answer.decode().split()]
         except BaseException:
             self.close()
             raise
@@ -101,10 +166,10 @@ class Games:
         self._command(b"r")
 
     def step(self, actions: np.ndarray, active: np.ndarray) -> StepResult:
-        """Act for one tic in the `active` (B,) games. actions: (B, A) float32.
+        """Act once in the `active` (B,) games. actions: (B, A) float32.
 
         A game that ended keeps its last frame until it is reset. Raises UserError for actions of another shape or that
-        are not finite, and when a worker or an engine died.
+        are not finite, and when a worker or a game died.
         """
         arrays = self._board.arrays
         if actions.shape != arrays["actions"].shape:
@@ -114,7 +179,7 @@ class Games:
         arrays["actions"][:] = actions
         arrays["wanted"][:] = active
         self._command(b"s")
-        return StepResult(arrays["rewards"].copy(), arrays["died"].copy(), arrays["timed_out"].copy())
+        return StepResult(arrays["rewards"].copy(), arrays["ended"].copy(), arrays["timed_out"].copy())
 
     def _command(self, word: bytes) -> None:
         for index, pipe in enumerate(self._pipes):
@@ -159,18 +224,18 @@ class Games:
         )
 
     def close(self) -> None:
-        """End all workers and engines."""
+        """End all workers and games."""
         for pipe in self._pipes:
-            pipe.close()  # a worker whose pipe closes ends its engines and itself
+            pipe.close()  # a worker whose pipe closes ends its games and itself
         for process in self._workers:
             process.join(5)
             if process.is_alive():
                 process.kill()
                 process.join()
         self._pipes, self._workers = [], []
-        for engine in self._engines:
-            sweep_memory(engine)
-        self._engines = []
+        for leftover in self._leftovers:
+            self._task.sweep(leftover)
+        self._leftovers = []
         if self._board is not None and self._board.arrays:
             self.frames = np.array(self.frames)
             self._board.close(unlink=True)
@@ -184,7 +249,7 @@ class Games:
         self.close()
 
 
-def make_games(options: TakeCoverOptions, games: int, workers: int) -> Games:
+def make_games(options: TaskOptions, games: int, workers: int) -> Games:
     """Start `games` games in `workers` processes."""
     return Games(options, games, workers)
 
@@ -196,7 +261,7 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def _work(options: TakeCoverOptions, slots: list[int], games: int, memory: str, pipe: Connection, parent: int) -> None:
+def _work(options: TaskOptions, slots: list[int], games: int, memory: str, pipe: Connection, parent: int) -> None:
     """A worker's life: build its games, then obey commands until the pipe closes."""
     die_with_parent(parent)
     for number in (signal.SIGINT, signal.SIGTERM):  # the main process's business, which closes the pipe when it ends
@@ -204,15 +269,16 @@ def _work(options: TakeCoverOptions, slots: list[int], games: int, memory: str, 
     import torch
 
     torch.set_num_threads(1)
-    board = Board(games, options.frame_size, memory)
-    playing: dict[int, TakeCoverGame] = {}
+    task = load_task(options.name)
+    board = Board(games, options.frame_size, task.ACTION_SIZE, memory)
+    playing: dict[int, Game] = {}
     try:
         for slot in slots:
-            playing[slot] = TakeCoverGame(options)
-        pipe.send_bytes(b"ok" + " ".join(str(game.instance) for game in playing.values()).encode())
+            playing[slot] = task.make_game(options)
+        pipe.send_bytes(b"ok" + " ".join(game.leftover for game in playing.values()).encode())
         while True:
             word = pipe.recv_bytes()
-            (_reset if word == b"r" else _step)(playing, board.arrays)
+            (_reset if word == b"r" else _step)(playing, board.arrays, task)
             pipe.send_bytes(b"ok")
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass
@@ -224,25 +290,25 @@ def _work(options: TakeCoverOptions, slots: list[int], games: int, memory: str, 
         board.close(unlink=False)
 
 
-def _reset(playing: dict[int, TakeCoverGame], arrays: dict[str, np.ndarray]) -> None:
+def _reset(playing: dict[int, Game], arrays: dict[str, np.ndarray], task: Task) -> None:
     wanted = [slot for slot in playing if arrays["wanted"][slot]]
-    _show(wanted, [playing[slot].reset(int(arrays["seeds"][slot])) for slot in wanted], arrays)
+    _show(wanted, [playing[slot].reset(int(arrays["seeds"][slot])) for slot in wanted], arrays, task)
 
 
-def _step(playing: dict[int, TakeCoverGame], arrays: dict[str, np.ndarray]) -> None:
+def _step(playing: dict[int, Game], arrays: dict[str, np.ndarray], task: Task) -> None:
     slots, screens = [], []
     for slot, game in playing.items():
-        arrays["rewards"][slot], arrays["died"][slot], arrays["timed_out"][slot] = 0, False, False
+        arrays["rewards"][slot], arrays["ended"][slot], arrays["timed_out"][slot] = 0, False, False
         if not arrays["wanted"][slot]:
             continue
-        result = game.step(float(arrays["actions"][slot, 0]))
-        arrays["rewards"][slot], arrays["died"][slot], arrays["timed_out"][slot] = result
-        if not (result.died or result.timed_out):
+        result = game.step(arrays["actions"][slot])
+        arrays["rewards"][slot], arrays["ended"][slot], arrays["timed_out"][slot] = result
+        if not (result.ended or result.timed_out):
             slots.append(slot)
             screens.append(game.screen())
-    _show(slots, screens, arrays)
+    _show(slots, screens, arrays, task)
 
 
-def _show(slots: list[int], screens: list[np.ndarray], arrays: dict[str, np.ndarray]) -> None:
+def _show(slots: list[int], screens: list[np.ndarray], arrays: dict[str, np.ndarray], task: Task) -> None:
     if slots:
-        arrays["frames"][slots] = resize_frames(np.stack(screens), arrays["frames"].shape[1])
+        arrays["frames"][slots] = task.resize_frames(np.stack(screens), arrays["frames"].shape[1])

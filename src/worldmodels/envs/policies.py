@@ -1,0 +1,75 @@
+"""Policies that see nothing: what data sets are collected with."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from worldmodels.config.datasets import (
+    BrownianPolicy,
+    HeldRandomPolicy,
+    PolicyOptions,
+    RandomControllerPolicy,
+    UniformPolicy,
+)
+
+Policy = Callable[[int], np.ndarray]
+"""Step number, from 0 -> numbers (A,) float32 in [-1, 1], which the task's `action_from_unit` makes an action."""
+
+
+def make_policy(options: PolicyOptions, action_size: int, rng: np.random.Generator) -> Policy:
+    """Return a policy for one episode; all its randomness comes from `rng`."""
+    match options:
+        case HeldRandomPolicy():
+            return held_random(options, action_size, rng)
+        case RandomControllerPolicy():
+            return random_controller(options, action_size, rng)
+        case BrownianPolicy():
+            return brownian(options, action_size, rng)
+        case UniformPolicy():
+            return lambda _step: rng.uniform(-1, 1, size=action_size).astype(np.float32)
+
+
+def held_random(options: HeldRandomPolicy, action_size: int, rng: np.random.Generator) -> Policy:
+    """Actions U(-1, 1), held for a while (the released Doom collection).
+
+    As in the released code, an action changes where the step number is a multiple of the hold, and a new hold is drawn
+    at each change; so holds are irregular, not simply uniform.
+    """
+    action, hold = np.zeros(action_size, dtype=np.float32), 1
+
+    def policy(step: int) -> np.ndarray:
+        nonlocal action, hold
+        if step % hold == 0:
+            action = rng.uniform(-1, 1, size=action_size).astype(np.float32)
+            hold = int(rng.integers(options.shortest_hold, options.longest_hold + 1))
+        return action
+
+    return policy
+
+
+def random_controller(options: RandomControllerPolicy, action_size: int, rng: np.random.Generator) -> Policy:
+    """A random linear controller on noise: tanh(W z + b), z ~ N(0, I) at each step (the released CarRacing collection).
+
+    There V and M have weights of almost zero, so that z is noise and M's state nothing. W and b are Cauchy, times a
+    scale that is drawn for each episode.
+    """
+    scale = rng.random() * options.largest_scale
+    weights = scale * rng.standard_cauchy((action_size, options.latent_size))
+    biases = scale * rng.standard_cauchy(action_size)
+
+    def policy(_step: int) -> np.ndarray:
+        return np.tanh(weights @ rng.standard_normal(options.latent_size) + biases).astype(np.float32)
+
+    return policy
+
+
+def brownian(options: BrownianPolicy, action_size: int, rng: np.random.Generator) -> Policy:
+    """A random walk that stays in [-1, 1] (the collection of several ports)."""
+    action = rng.uniform(-1, 1, size=action_size)
+
+    def policy(_step: int) -> np.ndarray:
+        nonlocal action
+        action = np.clip(action + options.step * rng.standard_normal(action_size), -1, 1)
+        return action.astype(np.float32)
+
+    return policy
