@@ -2,11 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from worldmodels.config.models import ControllerOptions
-from worldmodels.models.controller import act, controller_features, controller_size, split_weights
+from worldmodels.envs.car_racing import action_from_unit
+from worldmodels.models.controller import act, controller_features, controller_size, split_weights, squash
 
 
 @pytest.mark.parametrize(
@@ -20,6 +22,37 @@ from worldmodels.models.controller import act, controller_features, controller_s
 def test_sizes_are_those_of_the_paper(inputs, bias, latent, hidden, actions, size):
     """Another number of weights is another controller than the paper's; Doom's has no bias."""
     assert controller_size(ControllerOptions(inputs=inputs, bias=bias), latent, hidden, actions) == size
+
+
+def test_hidden_layer_has_the_papers_size():
+    """CarRacing with V and a hidden layer: 40 units of 32 latents, three actions, all with biases."""
+    options = ControllerOptions(inputs="z", bias=True, hidden_units=40)
+    assert controller_size(options, 32, 256, 3) == 1443
+
+
+def test_hidden_layer_by_hand():
+    """One unit: tanh(2 tanh(3 z + 1) + 4), weights in the order of the layers."""
+    options = ControllerOptions(inputs="z", bias=True, hidden_units=1)
+    z, nothing = torch.tensor([[0.1]]), torch.zeros(1, 0)
+    action = act(torch.tensor([3.0, 1.0, 2.0, 4.0]), options, 1, z, nothing, nothing)
+    assert action.item() == pytest.approx(math.tanh(2 * math.tanh(3 * 0.1 + 1) + 4))
+
+
+def test_car_takes_steering_gas_and_brake():
+    """Gas of a resting controller is one half, as in the released code; brake never falls below 0."""
+    options = ControllerOptions(inputs="z", bias=True, actions="steer-gas-brake")
+    outputs = torch.tensor([[0.0, 0.0, 0.0], [-9.0, -9.0, -9.0], [9.0, 9.0, 9.0]])
+    expected = torch.tensor([[0.0, 0.5, 0.0], [-1.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
+    torch.testing.assert_close(squash(outputs, options), expected, atol=1e-6, rtol=0)
+
+
+def test_policies_and_controllers_act_alike():
+    """Random policies go through numpy, controllers through torch: the same numbers must mean the same action."""
+    unit = np.random.default_rng(1).uniform(-0.99, 0.99, (50, 3)).astype(np.float32)
+    options = ControllerOptions(actions="steer-gas-brake")
+    torch.testing.assert_close(
+        squash(torch.from_numpy(unit).atanh(), options), torch.from_numpy(action_from_unit(unit)), atol=1e-5, rtol=0
+    )
 
 
 def test_doom_controller_sees_cell_and_hidden_state():

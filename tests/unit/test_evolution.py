@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from worldmodels.config.training import EvolutionOptions
-from worldmodels.evolution import evolve
+from worldmodels.evolution import Scores, evolve
 from worldmodels.runtime.stop import Interrupted
 
 OPTIONS = EvolutionOptions(population=8, rollouts=2, generations=12, sigma0=0.5, evaluate_every=5, validation_every=4)
@@ -19,10 +19,10 @@ def run(state, stop_at=None, validate=None):
     def score(population, generation):
         if generation == stop_at:
             state.stop.reason = "test"
-        return np.repeat(quality(population)[:, None], 2, axis=1)
+        return Scores(np.repeat(quality(population)[:, None], 2, axis=1), 10)
 
     def evaluate(mean, generation):
-        return np.array([quality(mean), quality(mean) + 1])
+        return Scores(np.array([quality(mean), quality(mean) + 1]), 1)
 
     return evolve(6, score, evaluate, validate, OPTIONS, ("test", 1), state)
 
@@ -52,10 +52,15 @@ def test_evaluations_come_when_asked_for_and_at_the_end(state):
     assert evaluated == [5, 10, 12]
 
 
+def test_steps_of_every_episode_are_counted(state):
+    """The table states the budget: 12 generations of 10 steps, and 3 evaluations of 1."""
+    assert run(state).history[-1]["steps"] == 12 * 10 + 3
+
+
 def test_validation_keeps_the_mean_with_the_best_real_score(state):
     """Dream and real score disagree here on purpose: the real game prefers generation 8."""
     scores = {4: 1.0, 8: 9.0, 12: 2.0}
-    evolution = run(state, validate=lambda mean, generation: np.array([scores[generation]]))
+    evolution = run(state, validate=lambda mean, generation: Scores(np.array([scores[generation]]), 1))
     chosen = evolution.selected("validation")
     assert (chosen.generation, chosen.score) == (8, 9.0)
     assert evolution.selected("mean").generation == 12

@@ -12,6 +12,9 @@ from worldmodels.figures.episodes import Episode, read_episodes, write_episodes
 from worldmodels.figures.published import PublishedRow
 from worldmodels.figures.statistics import Summary, summarise
 from worldmodels.figures.tables import COLUMNS, Budget, build_rows, csv_text, latex_text, markdown_text, verdict
+from worldmodels.figures.wording import WORDING
+
+DOOM = WORDING["take_cover"]
 
 
 def test_one_seed_gives_the_interval_of_the_standard_error():
@@ -101,14 +104,14 @@ def test_table_has_every_column_our_numbers_and_the_papers():
 
 def test_markdown_shows_every_seed_and_smoke_says_that_it_means_nothing():
     rows = build_rows(experiment(), episodes(), {})
-    assert markdown_text(rows, experiment()).count("| τ = 1.15 | ") == 3
-    assert "mean nothing" in markdown_text(rows, experiment("smoke"))
-    assert "mean nothing" in latex_text(rows, experiment("smoke"))
-    assert "mean nothing" not in markdown_text(rows, experiment())
+    assert markdown_text(rows, experiment(), DOOM).count("| τ = 1.15 | ") == 3
+    assert "mean nothing" in markdown_text(rows, experiment("smoke"), DOOM)
+    assert "mean nothing" in latex_text(rows, experiment("smoke"), DOOM)
+    assert "mean nothing" not in markdown_text(rows, experiment(), DOOM)
 
 
 def test_latex_is_escaped_and_rectangular():
-    text = latex_text(build_rows(experiment(), episodes(), {}), experiment())
+    text = latex_text(build_rows(experiment(), episodes(), {}), experiment(), DOOM)
     body = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert {line.count("&") for line in body} == {5}
     assert "τ" not in text and "±" not in text

@@ -50,7 +50,7 @@ def test_one_command_makes_every_product(finished):
     assert float(rows["random"]["actual_mean"]) > 50
     assert rows["tau-1.15"]["scale"] == "smoke" and rows["tau-1.15"]["verdict"] == "smaller scale"
     assert "mean nothing" in (folder / "table.md").read_text()
-    for name in ("evolution", "survival", "reconstructions", "dream", "training"):
+    for name in ("evolution", "scores", "reconstructions", "dream", "training"):
         assert (folder / "figures" / f"{name}.svg").stat().st_size > 2000
         assert (folder / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
     for name in ("real", "dream"):

@@ -5,6 +5,7 @@ depends on it. Blocks travel as canonical JSON on the stage's command line.
 """
 
 import json
+from collections.abc import Callable
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -93,29 +94,26 @@ def shard_block(dataset: DatasetOptions) -> CollectRolloutsBlock:
     return CollectRolloutsBlock(**dataset.model_dump(exclude={"shards"}))
 
 
+SIMPLE_BLOCKS: dict[str, Callable[[ExperimentOptions, TaskOptions], Options]] = {
+    "train_vae": lambda experiment, _: TrainVAEBlock(training=experiment.vae),
+    "encode_latents": lambda experiment, _: EncodeLatentsBlock(precision=experiment.vae.precision),
+    "train_mdn_rnn": lambda experiment, _: TrainMDNRNNBlock(training=experiment.mdn_rnn),
+    "initialise_vae": lambda experiment, _: InitialiseVAEBlock(model=experiment.vae.model),
+    "initialise_mdn_rnn": lambda experiment, _: InitialiseMDNRNNBlock(model=experiment.mdn_rnn.model),
+    "tabulate": lambda experiment, task: ReportBlock(experiment=experiment, task=task),
+    "plot": lambda experiment, task: ReportBlock(experiment=experiment, task=task),
+    "film": lambda experiment, task: FilmBlock(
+        task=scored_task(task, experiment.evaluation),
+        evaluation=experiment.evaluation,
+        evolution=experiment.evolution,
+    ),
+}
+"""Blocks of stages that work for the experiment as a whole, not for one variant."""
+
+
 def simple_block(stage: str, config: Config, experiment: ExperimentOptions) -> Options:
-    """Block of a stage that works for the experiment as a whole, not for one variant."""
-    task = config.datasets[experiment.dataset].task
-    match stage:
-        case "train_vae":
-            return TrainVAEBlock(training=experiment.vae)
-        case "encode_latents":
-            return EncodeLatentsBlock(precision=experiment.vae.precision)
-        case "train_mdn_rnn":
-            return TrainMDNRNNBlock(training=experiment.mdn_rnn)
-        case "initialise_vae":
-            return InitialiseVAEBlock(model=experiment.vae.model)
-        case "initialise_mdn_rnn":
-            return InitialiseMDNRNNBlock(model=experiment.mdn_rnn.model)
-        case "tabulate" | "plot":
-            return ReportBlock(experiment=experiment, task=task)
-        case "film":
-            return FilmBlock(
-                task=scored_task(task, experiment.evaluation),
-                evaluation=experiment.evaluation,
-                evolution=experiment.evolution,
-            )
-    raise ValueError(f"stage {stage} has no block of its own")
+    """Block of a stage that works for the experiment as a whole."""
+    return SIMPLE_BLOCKS[stage](experiment, config.datasets[experiment.dataset].task)
 
 
 def evolution_options(experiment: ExperimentOptions, variant: Variant) -> EvolutionOptions:

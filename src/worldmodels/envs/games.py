@@ -36,7 +36,11 @@ class Game(Protocol):
     """One real game. The same seed gives the same episode for the same actions. A context manager."""
 
     leftover: str  # names what a killed worker would leave behind (no spaces); "" for nothing
-    screen_shape: tuple[int, int, int]  # (h, w, 3)
+
+    @property
+    def screen_shape(self) -> tuple[int, int, int]:
+        """Shape (h, w, 3) of a screen."""
+        ...
 
     def reset(self, seed: int) -> np.ndarray:
         """Begin the episode of `seed`; returns its first screen (h, w, 3) uint8."""
@@ -58,7 +62,9 @@ class Game(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(self, *error: object) -> None: ...
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None: ...
 
 
 class Task(Protocol):

@@ -76,8 +76,10 @@ def plot_scores(axes: Axes, scores: Mapping[str, Sequence[float]], wording: Word
     )
     axes.set(xlabel=f"{wording.score}, {wording.real}", ylabel="episodes (%)", xlim=wording.scores)
     # The legend stands where few episodes are: beyond most scores in Doom, below them in CarRacing.
-    side = "right" if solved < (lowest + highest) / 2 else "left"
-    axes.legend(loc=f"upper {side}", bbox_to_anchor=(1 if side == "right" else 0, 0.9))
+    if solved < (lowest + highest) / 2:
+        axes.legend(loc="upper right", bbox_to_anchor=(1, 0.9))
+    else:
+        axes.legend(loc="upper left", bbox_to_anchor=(0, 0.9))
 
 
 def plot_temperature(axes: Axes, points: Sequence[TemperaturePoint], wording: Wording) -> None:
