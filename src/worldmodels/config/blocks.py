@@ -119,7 +119,7 @@ def evaluate_block(config: Config, experiment: ExperimentOptions, variant: str) 
         task=dataset.task,
         evaluation=experiment.evaluation,
         evolution=None if random else experiment.evolution,
-        policy=dataset.policy.model_dump() if random else None,
+        policy=(options.random_policy or dataset.policy).model_dump() if random else None,
     )
 
 

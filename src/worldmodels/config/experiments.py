@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from worldmodels.config.datasets import DatasetOptions
+from worldmodels.config.datasets import DatasetOptions, HeldRandomPolicy
 from worldmodels.config.options import Options
 from worldmodels.config.training import EvaluationOptions, EvolutionOptions, MDNRNNTraining, VAETraining
 
@@ -16,6 +16,9 @@ class Variant(Options):
     """One row of the table: a policy, and where it learned."""
 
     policy: Literal["evolved", "random"] = Field("evolved", description="An evolved controller, or the random policy")
+    random_policy: HeldRandomPolicy | None = Field(
+        None, description="With policy 'random': which one, where it is not the data set's"
+    )
     temperature: float = Field(1.0, gt=0, le=5, description="Uncertainty of the dream that it is evolved in (tau)")
     selection: Literal["mean", "best", "validation"] = Field(
         "mean",
