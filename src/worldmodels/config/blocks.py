@@ -157,7 +157,7 @@ def evaluate_block(config: Config, experiment: ExperimentOptions, variant: str) 
         task=scored_task(dataset.task, experiment.evaluation),
         evaluation=experiment.evaluation,
         evolution=None if random else evolution_options(experiment, options),
-        policy=dataset.policy if random else None,
+        policy=(options.random_policy or dataset.policy) if random else None,
     )
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from worldmodels.config.datasets import DatasetOptions
+from worldmodels.config.datasets import DatasetOptions, PolicyOptions
 from worldmodels.config.models import ControllerOptions
 from worldmodels.config.options import Options
 from worldmodels.config.training import EvaluationOptions, EvolutionOptions, MDNRNNTraining, VAETraining
@@ -27,6 +27,9 @@ class Variant(Options):
         None, description="The controller, where it is not the experiment's `evolution.controller`"
     )
     temperature: float = Field(1.0, gt=0, le=5, description="Uncertainty of the dream (tau), evolved in or filmed")
+    random_policy: PolicyOptions | None = Field(
+        None, description="With policy 'random': which one, where it is not the data set's"
+    )
     selection: Literal["mean", "best", "validation"] = Field(
         "mean",
         description="Which controller is kept: the mean of CMA's distribution, its best dream score, or the "
