@@ -192,9 +192,10 @@ def _notes(rows: Sequence[TableRow], options: ExperimentOptions, wording: Wordin
     ]
     budget = next((row.budget for row in rows if row.budget), None)
     if budget is not None:
+        where = f"{budget.dream_steps:,} dream steps" if budget.dream_steps else "evolved in the real environment"
         notes.append(
-            f"Budget per training seed: {budget.environment_frames:,} real frames of the random policy, "
-            f"{budget.generations} generations, {budget.dream_steps:,} dream steps."
+            f"Budget per training seed, first row: {budget.environment_frames:,} frames of the {wording.real}, "
+            f"{budget.generations} generations, {where}."
         )
     if any("validation" in row.label for row in rows):
         notes.append("Rows selected on real validation episodes have used the real game for more than collection.")

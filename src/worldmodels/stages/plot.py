@@ -151,7 +151,11 @@ class Plot(Stage):
         weights = torch.as_tensor(controller.weights, dtype=torch.float32, device=world_model.device)
         film = dream_frames(world_model.model, weights, options, ("plot", "dream"))
         steps = np.linspace(0, len(film.actions) - 1, 2 * PICTURES).astype(int)
-        titles = [f"t = {step}\np = {film.death_probabilities[step]:.2f}" for step in steps]
+        titles = [f"t = {step}" for step in steps]
+        if world_model.mdn_rnn.options.predict_done:
+            titles = [
+                f"{title}\np = {film.death_probabilities[step]:.2f}" for title, step in zip(titles, steps, strict=True)
+            ]
         halves = (slice(None, PICTURES), slice(PICTURES, None))
         self._grid(
             [film.frames[steps[half]] for half in halves],

@@ -58,7 +58,8 @@ class TrainMDNRNN(Stage):
             gradient_clip=training.gradient_clip,
         )
         history = fit(mdn_rnn, objective, streams.iterate, options, self.state, device, "train_mdn_rnn")
-        write_json(self.deaths, death_scores(mdn_rnn, latents, held_out, device))
+        measured = death_scores(mdn_rnn, latents, held_out, device) if training.model.predict_done else {"episodes": 0}
+        write_json(self.deaths, measured)
         write_metrics(self.metrics, history)
         inputs = {"latents": file_checksum(self.latents), "vae": latents.vae_sha256}
         save_weights(self.weights, mdn_rnn, "mdn_rnn", training.model, inputs)
