@@ -101,7 +101,7 @@ def test_dry_run_says_why(edited):
 def test_truncated_shard_is_named_and_its_deletion_mends_it(edited):
     shard = edited.folder / "results/data/doom-random-smoke/001.h5"
     shard.write_bytes(shard.read_bytes()[:5000])
-    edited.edit("config.yaml", "      batch_size: 32\n", "      batch_size: 16\n")
+    edited.edit("config.yaml", "      epochs: 1\n      batch_size: 32\n", "      epochs: 1\n      batch_size: 16\n")
     failed = edited.snakemake("results/doom-smoke/seed-1/models/vae/weights.safetensors")
     assert failed.returncode != 0
     assert "001.h5 is not a complete HDF5 file" in failed.stdout + failed.stderr
