@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from worldmodels.errors import UserError
-from worldmodels.models.files import load_controller, load_world_model_files
+from worldmodels.models.files import LoadedWorldModel, load_controller, load_world_model_files
 from worldmodels.runtime.device import available_cores, has_fast_bf16, set_threads
 from worldmodels.simulators.dreams import DreamOptions, dream_returns
 
@@ -21,21 +21,26 @@ DREAMS = 1024
 START_FRAMES = 1000
 
 
+def load_laptop_models() -> LoadedWorldModel:
+    """V and M of doom-laptop's first seed, on the CPU. Raises UserError where they are not built."""
+    models = RESULTS / "models"
+    memory = models / "mdn_rnn/weights.safetensors"
+    if not memory.is_file():
+        raise UserError(f"{RESULTS} has no models: run `make quickstart` first, then this benchmark.")
+    vision, latents = models / "vae/weights.safetensors", RESULTS / "latents.h5"
+    return load_world_model_files(vision, memory, latents, torch.device("cpu"))
+
+
 def measure_precision() -> dict[str, Any]:
     """Dream with doom-laptop's evolved controller in both precisions, on the CPU.
 
     Returns both mean returns, in steps, their standard errors, and how far bf16's mean lies from fp32's as a share of
     it. Raises UserError where `results/doom-laptop` is not built.
     """
-    models, controllers = RESULTS / "models", RESULTS / "controllers" / VARIANT
-    if not (controllers / "controller.json").is_file():
-        raise UserError(f"{RESULTS} has no controller {VARIANT}: run `make quickstart` first, then this benchmark.")
     set_threads(available_cores())
-    memory = models / "mdn_rnn/weights.safetensors"
-    loaded = load_world_model_files(
-        models / "vae/weights.safetensors", memory, RESULTS / "latents.h5", torch.device("cpu")
-    )
-    controller = load_controller(controllers / "controller.json", memory)
+    loaded = load_laptop_models()
+    path = RESULTS / "controllers" / VARIANT / "controller.json"
+    controller = load_controller(path, RESULTS / "models/mdn_rnn/weights.safetensors")
     weights, starts = torch.from_numpy(controller.weights).float()[None], loaded.starts(START_FRAMES)
     result: dict[str, Any] = {"dreams": DREAMS, "bf16_hardware": has_fast_bf16(torch.device("cpu"))}
     means = []

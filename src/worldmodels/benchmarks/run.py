@@ -4,6 +4,7 @@ import argparse
 import importlib
 import json
 
+from worldmodels.errors import UserError
 from worldmodels.provenance import git_commit, hardware
 
 BENCHMARKS = {
@@ -12,6 +13,7 @@ BENCHMARKS = {
     "encoding": "worldmodels.benchmarks.vae:measure_encoding",
     "mdn_rnn": "worldmodels.benchmarks.mdn_rnn:measure_mdn_rnn",
     "dream": "worldmodels.benchmarks.dream:measure_dreams",
+    "honesty": "worldmodels.benchmarks.honesty:measure_honesty",
     "parity": "worldmodels.benchmarks.parity:measure_parity",
     "precision": "worldmodels.benchmarks.precision:measure_precision",
 }
@@ -25,7 +27,11 @@ def main(arguments: list[str]) -> int:
     print(json.dumps({"commit": git_commit(), **hardware()}))
     for name in names:
         module, function = BENCHMARKS[name].split(":")
-        figures = getattr(importlib.import_module(module), function)()
+        try:
+            figures = getattr(importlib.import_module(module), function)()
+        except UserError as error:
+            print(f"{name}: not measured: {error}", flush=True)
+            continue
         shown = {
             key: round(value, 2) if isinstance(value, float) and value < 100 else value
             for key, value in figures.items()
