@@ -58,11 +58,13 @@ docs: schema ## Write the generated pages and build the site in site/
 
 REPORTED ?= doom-laptop doom-laptop-seeds
 
-reports: ## Copy tables, figures and films of finished experiments to reports/, with their provenance
+reports: ## Copy tables, figures, films and raw episodes of finished experiments to reports/, with their provenance
 	@for name in $(REPORTED); do \
 		test -f results/$$name/table.csv || { echo "results/$$name/table.csv is not built: snakemake it first"; exit 1; }; \
 		mkdir -p reports/$$name; \
 		cp results/$$name/table.* results/$$name/figures/*.svg* results/$$name/videos/*.mp4* reports/$$name/ || exit 1; \
+		(cd results && find $$name -path '*/seed-*' -not -path '*/.state/*' \( -name 'episodes.csv' -o -name 'history.csv' \
+			-o -name 'deaths.json' -o -name '*.provenance.json' \) -exec cp --parents {} ../reports/ \;); \
 	done
 
 lock: ## Resolve pyproject.toml again and write the lock
