@@ -9,7 +9,7 @@ BIN := .venv/bin
 ENV_READY := .venv/.complete
 LOCK := envs/requirements.lock
 
-.PHONY: env quickstart test test-slow lint format types benchmark docs schema lock clean-state clean help
+.PHONY: env quickstart test test-slow lint format types benchmark docs schema reports lock clean-state clean help
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -55,6 +55,17 @@ schema: env ## Write the JSON schema and the table of options from the typed con
 
 docs: schema ## Write the generated pages and build the site in site/
 	$(BIN)/mkdocs build --quiet --strict
+
+REPORTED ?= doom-laptop doom-laptop-seeds
+
+reports: ## Copy tables, figures, films and raw episodes of finished experiments to reports/, with their provenance
+	@for name in $(REPORTED); do \
+		test -f results/$$name/table.csv || { echo "results/$$name/table.csv is not built: snakemake it first"; exit 1; }; \
+		mkdir -p reports/$$name; \
+		cp results/$$name/table.* results/$$name/figures/*.svg* results/$$name/videos/*.mp4* reports/$$name/ || exit 1; \
+		(cd results && find $$name -path '*/seed-*' -not -path '*/.state/*' \( -name 'episodes.csv' -o -name 'history.csv' \
+			-o -name 'deaths.json' -o -name '*.provenance.json' \) -exec cp --parents {} ../reports/ \;); \
+	done
 
 lock: ## Resolve pyproject.toml again and write the lock
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
