@@ -124,3 +124,52 @@ def test_same_controller_is_taken_over_and_another_is_not():
     assert dag.controller_owner(config, "doom-laptop-temperatures", "random") == "doom-laptop"
     assert dag.controller_owner(config, "doom-laptop-temperatures", "tau-0.10") == "doom-laptop-temperatures"
     assert dag.models_folder(config, "doom-laptop-temperatures", 2) == "results/doom-laptop/seed-2"
+
+
+def test_paper_cars_have_the_papers_numbers():
+    """867, 99 and 1,443 weights (test_controller), V with 32 latents, M with 256 units and neither flag nor death head."""
+    config = load_config(CONFIG_FILE)
+    options = config.experiments["carracing"]
+    memory = options.mdn_rnn.model
+    assert (options.vae.model.latent_size, memory.latent_size, memory.hidden_size, memory.action_size) == (
+        32,
+        32,
+        256,
+        3,
+    )
+    assert not memory.restart_input and not memory.predict_done
+    assert (options.evolution.population, options.evolution.rollouts, options.evolution.generations) == (64, 16, 1800)
+    assert options.evolution.hopeless_after == 0 and not options.evolution.same_episodes
+    assert all(variant.environment == "real" for variant in options.variants.values() if variant.policy == "evolved")
+    dataset = config.datasets["carracing-random"]
+    assert dataset.shards * dataset.episodes_per_shard == 10_000 and dataset.policy.name == "random-controller"
+
+
+def test_reported_car_scores_come_from_gymnasium():
+    """EnvPool may collect and evolve; what a table says was played by gymnasium itself."""
+    config = load_config(CONFIG_FILE)
+    options = config.experiments["carracing"]
+    assert blocks.evolve_block(config, options, "z-h").task.backend == "envpool"
+    for variant in options.variants:
+        assert blocks.evaluate_block(config, options, variant).task.backend == "gymnasium"
+
+
+def test_variants_share_trained_models_and_untrained_ones_have_their_own():
+    """V and M are trained once, whatever the number of controllers; an untrained V has an M of its own."""
+    config = load_config(CONFIG_FILE)
+    paths = {
+        name: dag.agent_models(config, "carracing", name, 1)
+        for name in ("z-h", "z-only", "z-h-untrained-m", "z-h-untrained")
+    }
+    assert paths["z-h"] == paths["z-only"]
+    assert paths["z-h-untrained-m"]["vae"] == paths["z-h"]["vae"]
+    assert len({one["mdn_rnn"] for one in paths.values()}) == 3
+    assert "latents" not in paths["z-h-untrained"]
+
+
+@pytest.mark.parametrize("variant", [{"models": "untrained"}, {"controller": {"inputs": "z", "hidden_units": 4}}])
+def test_impossible_dreams_are_refused(raw, variant):
+    """A dream needs a trained M, and its engine takes linear controllers."""
+    raw["experiments"]["mine"] = {"extends": "carracing-laptop", "variants": {"dreamt": variant}}
+    with pytest.raises(UserError, match="environment: real"):
+        load_config(raw)
