@@ -56,6 +56,11 @@ rule smoke:
     """The same DAG in a minute; its numbers mean nothing."""
     input:
         experiment_products("doom-smoke"),
+
+
+rule smoke_carracing:
+    """CarRacing at the same scale, every kind of controller."""
+    input:
         experiment_products("carracing-smoke"),
 
 

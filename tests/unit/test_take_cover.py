@@ -67,7 +67,7 @@ def test_left_and_right_move_apart():
         for action in (-1, 1):
             game.reset(3)
             for _ in range(30):
-                game.step(action)
+                game.step(np.array([action], np.float32))
             ends.append(game.screen().astype(int))
     assert np.abs(ends[0] - ends[1]).mean() > 2
 
@@ -176,9 +176,9 @@ def test_killed_engine_is_reported_with_its_worker():
 
 PLAYERS = """
 import os, sys, time, psutil
-from worldmodels.config.datasets import HeldRandomPolicy
 from worldmodels.config.tasks import TakeCoverOptions
-from worldmodels.envs.take_cover import TakeCoverGame, make_games
+from worldmodels.envs.games import make_games
+from worldmodels.envs.take_cover import TakeCoverGame
 if __name__ == "__main__":
     small = TakeCoverOptions(screen_resolution="160x120")
     game, games = TakeCoverGame(small), make_games(small, 2, 2)

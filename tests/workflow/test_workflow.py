@@ -135,6 +135,23 @@ def test_every_way_to_select_a_controller_makes_a_row(edited):
     assert len(histories) == 1
 
 
+@pytest.mark.timeout(900)
+def test_cars_with_every_controller_from_one_command(checkout):
+    """All five controllers of the CarRacing table, on V and M that were trained once."""
+    result = checkout.snakemake("smoke_carracing", timeout=880)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-6000:]
+    folder = checkout.folder / "results" / "carracing-smoke"
+    with (folder / "table.csv").open() as file:
+        rows = {row["variant"]: row for row in csv.DictReader(file) if row["actual_mean"]}
+    assert set(rows) == {"z-h", "z-only", "z-hidden", "z-h-untrained-m", "z-h-untrained", "random"}
+    sizes = {}
+    for name in set(rows) - {"random"}:
+        controller = json.loads((folder / f"seed-1/controllers/{name}/controller.json").read_text())
+        sizes[name] = len(controller["weights"])
+    assert sizes == {"z-h": 867, "z-only": 99, "z-hidden": 1443, "z-h-untrained-m": 867, "z-h-untrained": 867}
+    assert (folder / "videos/real.mp4").stat().st_size > 2000
+
+
 def test_results_folder_that_was_half_deleted_is_made_whole(edited, finished):
     experiment = edited.folder / "results" / "doom-smoke"
     table = (finished.folder / "results/doom-smoke/table.csv").read_bytes()
