@@ -81,10 +81,10 @@ class Trainer:
         tensors, meta = found
         self.network.load_state_dict(_section(tensors, "network"))
         for name, parameter in self.parameters.items():
-            self.optimiser.state[parameter] = _section(tensors, f"adam.{name}")
-        for values in self.optimiser.state.values():
-            for key in values.keys() - {"step"}:
-                values[key] = values[key].to(self.device)
+            saved = _section(tensors, f"adam.{name}")
+            self.optimiser.state[parameter] = {
+                key: value if key == "step" else _laid_out_like(parameter, value) for key, value in saved.items()
+            }
         carry = _section(tensors, "carry")
         self.carry = tuple(carry[str(index)].to(self.device) for index in range(len(carry))) or None
         self.window = {name: value.to(self.device) for name, value in _section(tensors, "window").items()}
@@ -109,6 +109,11 @@ class Trainer:
         self.history.append({"step": step, **row})
         self.window, self.window_steps = {}, 0
         return row
+
+
+def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
+    """`value` in the memory order of `parameter`, such as channels last: fused Adam pairs them by place in memory."""
+    return torch.empty_like(parameter).copy_(value)
 
 
 def _section(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -69,6 +69,34 @@ def test_stopped_and_resumed_equals_undisturbed_to_the_bit(state, tmp_path, stop
     assert history == expected
 
 
+def test_memory_order_of_weights_survives_a_stop(state):
+    """Adam's moments are saved in plain order; weights in channels-last order must get them back in theirs."""
+
+    def run_convolution(stop_at):
+        torch.manual_seed(1)
+        network = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+
+        def objective(step, batch, carry):
+            if step == stop_at:
+                state.stop.reason = "test"
+            loss = (network(batch) - batch[:, :1, 1:-1, 1:-1]).square().mean()
+            return loss, {"loss": loss}, None
+
+        def images(first):
+            for step in itertools.count(first):
+                yield torch.randn(2, 3, 6, 6, generator=torch.Generator().manual_seed(step))
+
+        fit(network, objective, images, OPTIONS, state, torch.device("cpu"), "toy")
+        return network.weight
+
+    undisturbed = run_convolution(None)
+    (state.path / "checkpoint.safetensors").unlink(missing_ok=True)
+    with pytest.raises(Interrupted):
+        run_convolution(17)
+    state.stop.reason = None
+    assert torch.equal(run_convolution(None), undisturbed)
+
+
 def test_diverged_training_stops_with_a_sentence(state):
     with pytest.raises(UserError, match="diverged"):
         run(state, broken_at=5)
