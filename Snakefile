@@ -19,6 +19,7 @@ wildcard_constraints:
     dataset=r"[a-z0-9][a-z0-9.-]*",
     variant=r"[a-z0-9][a-z0-9.-]*",
     seed=r"[1-9]\d*",
+    memory="|".join(dag.UNTRAINED_ON),
     shard=r"\d\d\d+",
 
 

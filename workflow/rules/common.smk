@@ -107,6 +107,12 @@ def shown_model(name):
     return path
 
 
+def vae_of_untrained(wildcards):
+    """Input function: the V whose latents an untrained M sees."""
+    vae = dag.UNTRAINED_ON[wildcards.memory]
+    return f"results/{wildcards.experiment}/seed-{wildcards.seed}/models/{vae}/weights.safetensors"
+
+
 @clear_errors
 def shown_controller(wildcards):
     seed = experiment_options(CONFIG, wildcards.experiment).training_seeds[0]

@@ -107,37 +107,13 @@ rule initialise_vae:
 
 rule initialise_mdn_rnn:
     input:
-        vae="results/{experiment}/seed-{seed}/models/vae/weights.safetensors",
+        vae=vae_of_untrained,
     output:
-        weights="results/{experiment}/seed-{seed}/models/mdn_rnn-untrained/weights.safetensors",
+        weights="results/{experiment}/seed-{seed}/models/{memory}/weights.safetensors",
     log:
-        "results/{experiment}/logs/seed-{seed}/initialise_mdn_rnn.log",
+        "results/{experiment}/logs/seed-{seed}/initialise-{memory}.log",
     benchmark:
-        "results/{experiment}/benchmarks/seed-{seed}/initialise_mdn_rnn.jsonl"
-    conda:
-        "../../envs/worldmodels.yaml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-        gpu=0,
-    params:
-        config=stage_config("initialise_mdn_rnn"),
-        code=code_of("initialise_mdn_rnn"),
-    shell:
-        "python -m worldmodels initialise_mdn_rnn --vae {input.vae} --seed {wildcards.seed} "
-        "--weights {output.weights} --config {params.config:q} --threads {threads} --log {log}"
-
-
-rule initialise_mdn_rnn_on_untrained:
-    input:
-        vae="results/{experiment}/seed-{seed}/models/vae-untrained/weights.safetensors",
-    output:
-        weights="results/{experiment}/seed-{seed}/models/mdn_rnn-on-untrained/weights.safetensors",
-    log:
-        "results/{experiment}/logs/seed-{seed}/initialise_mdn_rnn_on_untrained.log",
-    benchmark:
-        "results/{experiment}/benchmarks/seed-{seed}/initialise_mdn_rnn_on_untrained.jsonl"
+        "results/{experiment}/benchmarks/seed-{seed}/initialise-{memory}.jsonl"
     conda:
         "../../envs/worldmodels.yaml"
     threads: 1

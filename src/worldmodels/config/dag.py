@@ -33,6 +33,8 @@ MODEL_FILES = {
     "untrained": ("vae-untrained", "mdn_rnn-on-untrained"),
 }
 """Folders of V and M under models/, by a variant's `models`."""
+UNTRAINED_ON = {mdn_rnn: vae for name, (vae, mdn_rnn) in MODEL_FILES.items() if name != "trained"}
+"""The V, by folder, whose latents an untrained M in its folder sees."""
 
 
 def agent_models(config: Config, experiment: str, variant: str, seed: int | str) -> dict[str, str]:

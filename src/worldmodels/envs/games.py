@@ -9,10 +9,10 @@ import importlib
 import multiprocessing
 import os
 import signal
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.shared_memory import SharedMemory
-from types import TracebackType
 from typing import Any, NamedTuple, NoReturn, Protocol, Self, cast
 
 import numpy as np
@@ -22,6 +22,20 @@ from worldmodels.errors import UserError
 
 PATIENCE_SECONDS = 60.0
 """Longest wait for a worker that lives but does not answer."""
+
+
+class Closing(ABC):
+    """A context manager that closes itself at its end."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of everything."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
 
 
 class GameStep(NamedTuple):
@@ -62,9 +76,7 @@ class Game(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None: ...
+    def __exit__(self, *_error: object) -> None: ...
 
 
 class Task(Protocol):
@@ -134,7 +146,7 @@ class Board:
             self.memory.unlink()
 
 
-class Games:
+class Games(Closing):
     """Games played by worker processes. Use as a context manager."""
 
     def __init__(self, options: TaskOptions, games: int, workers: int) -> None:
@@ -245,14 +257,6 @@ class Games:
         if self._board is not None and self._board.arrays:
             self.frames = np.array(self.frames)
             self._board.close(unlink=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def make_games(options: TaskOptions, games: int, workers: int) -> Games:

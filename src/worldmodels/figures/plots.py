@@ -41,12 +41,14 @@ def plot_evolution(axes: Axes, histories: Sequence[History], label: str, score: 
         axes.plot([], [], color=colour, label=name)
     axes.set(xlabel="generation", ylabel=score, title=label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(ncols=2, loc="upper left")
+
+
+def score_range(histories: Sequence[History]) -> tuple[float, float]:
+    """Limits of an axis for all of `histories`: from 0 or the worst, with room for a legend above the best."""
     highest = max(float(np.nanmax(history["best"])) for history in histories)
     lowest = min(0.0, *(float(np.nanmin(history["worst"])) for history in histories))
-    # Panels share their axis: a panel never lowers what another one needs. The rest of the height is for the legend.
-    bottom, top = axes.get_ylim() if axes.get_autoscaley_on() is False else (0.0, 0.0)
-    axes.set_ylim(min(lowest, bottom), max(highest + 0.3 * (highest - lowest), top))
-    axes.legend(ncols=2, loc="upper left")
+    return lowest, highest + 0.3 * (highest - lowest)
 
 
 def plot_scores(axes: Axes, scores: Mapping[str, Sequence[float]], wording: Wording) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from worldmodels.config.experiments import ExperimentOptions, Variant
+from worldmodels.config.models import ControllerOptions
 from worldmodels.figures.episodes import Episode
 from worldmodels.figures.published import QUOTED, PublishedRow, as_text, published_row
 from worldmodels.figures.statistics import Summary, summarise
@@ -79,18 +80,16 @@ def _label(name: str, options: ExperimentOptions) -> str:
     if variant.policy == "random":
         return "random policy"
     if variant.environment == "real":
-        return _agent_label(name, variant)
+        return _agent_label(variant, variant.controller or options.evolution.controller)
     chosen = {"mean": "", "best": ", best dream score", "validation": ", selected on real validation episodes"}
     return f"τ = {variant.temperature:.2f}{chosen[variant.selection]}"
 
 
-def _agent_label(name: str, variant: Variant) -> str:
+def _agent_label(variant: Variant, controller: ControllerOptions) -> str:
     """A controller that was evolved in the real environment, by what it sees."""
     models = {"trained": "", "untrained-m": ", untrained M", "untrained": ", untrained V and M"}[variant.models]
-    if variant.controller is None:
-        return name
-    units = f", {variant.controller.hidden_units} hidden units" if variant.controller.hidden_units else ""
-    return f"{variant.controller.inputs.replace('-', ' and ')}{units}{models}"
+    units = f", {controller.hidden_units} hidden units" if controller.hidden_units else ""
+    return f"{controller.inputs.replace('-', ' and ')}{units}{models}"
 
 
 def _by_seed(episodes: Sequence[Episode], environment: str) -> dict[int, list[float]]:
@@ -197,7 +196,7 @@ def _notes(rows: Sequence[TableRow], options: ExperimentOptions, wording: Wordin
             f"Budget per training seed, first row: {budget.environment_frames:,} frames of the {wording.real}, "
             f"{budget.generations} generations, {where}."
         )
-    if any("validation" in row.label for row in rows):
+    if any(row.variant in options.variants and options.variants[row.variant].selection == "validation" for row in rows):
         notes.append("Rows selected on real validation episodes have used the real game for more than collection.")
     return [f"- {note}" for note in notes]
 

@@ -62,8 +62,7 @@ def load_world_model_files(
     require_same(mdn_rnn_path, inputs, "vae", checksum, vae_path)
     vae, mdn_rnn = vae.to(device).eval(), mdn_rnn.to(device).eval()
     if latents_path is None:
-        nothing = StartLatents(*(torch.empty(0, vae.options.latent_size, device=device) for _ in range(2)))
-        return LoadedWorldModel(WorldModel(vae, mdn_rnn, nothing), vae, mdn_rnn, None, device)
+        return LoadedWorldModel(WorldModel(vae, mdn_rnn), vae, mdn_rnn, None, device)
     latents = read_latents(latents_path)
     require_same(latents_path, {"vae": latents.vae_sha256}, "vae", checksum, vae_path)
     starts = StartLatents(*(torch.from_numpy(part).to(device) for part in latents.first_frames(1000)))

@@ -50,14 +50,15 @@ class EvolveController(Stage):
     def _evolve(self, world_model: LoadedWorldModel, block: EvolveControllerBlock, real: Any) -> Evolution:
         sizes, options = world_model.mdn_rnn.options, block.evolution
         in_dream = block.variant.environment == "dream"
-        dream = Dreams(world_model, block, self.seed) if in_dream else real
+        scorer = Dreams(world_model, block, self.seed) if in_dream else real
+        place = str(block.variant.temperature) if in_dream else "real"
         return evolve(
             controller_size(options.controller, sizes.latent_size, sizes.hidden_size, sizes.action_size),
-            score=dream.population,
-            evaluate=dream.evaluation_score,
+            score=scorer.population,
+            evaluate=scorer.evaluation_score,
             validate=real.validation_score if block.variant.selection == "validation" else None,
             options=options,
-            seed_words=("evolve_controller", self.seed, *([str(block.variant.temperature)] if in_dream else ["real"])),
+            seed_words=("evolve_controller", self.seed, place),
             state=self.state,
         )
 

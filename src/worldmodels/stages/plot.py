@@ -21,6 +21,7 @@ from worldmodels.figures.plots import (
     plot_scores,
     plot_temperature,
     plot_training,
+    score_range,
 )
 from worldmodels.figures.style import SETTINGS, figure, save_figure
 from worldmodels.figures.tables import build_rows
@@ -91,6 +92,7 @@ class Plot(Stage):
             for cell, (variant, histories) in zip(axes[0], by_variant.items(), strict=True):
                 plot_evolution(cell, histories, variant.replace("tau-", "τ = "), self._scored(variant))
                 cell.label_outer()
+            axes[0, 0].set_ylim(*score_range([one for histories in by_variant.values() for one in histories]))
             save_figure(drawn, self.svg, self.pdf)
             plt.close(drawn)
 

@@ -2,13 +2,14 @@
 
 import importlib
 import warnings
+from abc import abstractmethod
 from types import ModuleType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from worldmodels.config.tasks import CarRacingOptions
-from worldmodels.envs.games import GameStep
+from worldmodels.envs.games import Closing, GameStep
 from worldmodels.errors import UserError
 
 ENVIRONMENT = "CarRacing-v3"
@@ -31,7 +32,7 @@ def make_game(options: CarRacingOptions) -> "CarRacingGame":
     return {"envpool": EnvPoolGame, "gymnasium": GymnasiumGame}[options.backend](options)
 
 
-class CarRacingGame:
+class CarRacingGame(Closing):
     """What both backends share. Use as a context manager."""
 
     leftover = ""
@@ -69,21 +70,13 @@ class CarRacingGame:
         self.steps += 1
         return GameStep(float(reward), bool(ended), not ended and self.steps >= self.options.max_steps)
 
+    @abstractmethod
     def _begin(self, seed: int) -> np.ndarray:
-        raise NotImplementedError
+        """First screen (96, 96, 3) of the episode of `seed`."""
 
+    @abstractmethod
     def _advance(self, action: np.ndarray) -> tuple[np.ndarray, float, bool]:
         """Screen (96, 96, 3), reward, and whether the rules end the episode."""
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """End the game."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.close()
 
 
 class EnvPoolGame(CarRacingGame):

@@ -5,13 +5,12 @@ environment's configuration): ViZDoom's own scenario file has another size, no H
 import math
 import os
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from worldmodels.config.tasks import TakeCoverOptions
-from worldmodels.envs.games import GameStep
+from worldmodels.envs.games import Closing, GameStep
 from worldmodels.envs.take_cover.engine import find_screen, forget_memory, launcher, remember_memory
 from worldmodels.errors import UserError
 
@@ -43,7 +42,7 @@ def import_vizdoom() -> Any:
     return vizdoom
 
 
-class TakeCoverGame:
+class TakeCoverGame(Closing):
     """One engine process. The same seed gives the same episode for the same actions. Use as a context manager."""
 
     def __init__(self, options: TakeCoverOptions) -> None:
@@ -149,11 +148,3 @@ class TakeCoverGame:
         if self.leftover:
             forget_memory(self.leftover)
             self.leftover = ""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        self.close()
