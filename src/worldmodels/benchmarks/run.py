@@ -13,6 +13,7 @@ BENCHMARKS = {
     "encoding": "worldmodels.benchmarks.vae:measure_encoding",
     "mdn_rnn": "worldmodels.benchmarks.mdn_rnn:measure_mdn_rnn",
     "dream": "worldmodels.benchmarks.dream:measure_dreams",
+    "memory": "worldmodels.benchmarks.memory:measure_memory",
     "honesty": "worldmodels.benchmarks.honesty:measure_honesty",
     "parity": "worldmodels.benchmarks.parity:measure_parity",
     "precision": "worldmodels.benchmarks.precision:measure_precision",
