@@ -27,6 +27,13 @@ class Variant(Options):
         None, description="The controller, where it is not the experiment's `evolution.controller`"
     )
     temperature: float = Field(1.0, gt=0, le=5, description="Uncertainty of the dream (tau), evolved in or filmed")
+    dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the latent's numbers that M does not see at a step of the dreams that "
+        "C evolves in (Wellmer & Kwok 2021); 0 off",
+    )
     random_policy: PolicyOptions | None = Field(
         None, description="With policy 'random': which one, where it is not the data set's"
     )

@@ -38,6 +38,12 @@ class MDNRNNTraining(Options):
     final_learning_rate_fraction: float = Field(1.0, gt=0, le=1, description=COSINE)
     gradient_clip: float = Field(1.0, gt=0, description="Gradients are cut to this absolute value, one by one")
     done_weight: float = Field(10.0, gt=0, description="Weight of fatal steps in the loss of the death head")
+    dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the latent's numbers that M does not see at a step (Wellmer & Kwok 2021); 0 off",
+    )
     held_out: float = Field(0.05, gt=0, lt=1, description="Share of episodes kept to measure the death head")
     precision: Precision = Field("auto", description=PRECISION)
 

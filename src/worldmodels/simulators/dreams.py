@@ -41,6 +41,7 @@ class DreamOptions:
     temperature: float
     rollouts: int  # dreams of each controller
     max_steps: int = 2100
+    dropout: float = 0.0  # share of the latent's numbers that M does not see at a step
     products: torch.dtype = torch.float32  # of the matrix products; state and sampling stay in M's own type
 
 
@@ -207,6 +208,8 @@ class DreamBatch:
         """Dream one step on; returns which actions were fatal, (B,) bool."""
         outputs = torch.linalg.vecdot(self.rows[:, None, self.seen], self.matrix)  # (B, A)
         self.rows[:, self.action] = squash(outputs, self.options.controller)
+        if self.options.dropout:
+            self.rows[:, self.latent].mul_(dropout_factors(uniform, self.options.dropout))
         self._remember()
         outputs = self.head(self.rows[:, self.ones : self.hidden.stop])
         prediction = split_outputs(outputs, self.sizes)
@@ -225,6 +228,15 @@ class DreamBatch:
             input_gate, forget_gate, output_gate = their[:, : 3 * size].sigmoid_().split(size, dim=1)
             cell.mul_(forget_gate).addcmul_(input_gate, their[:, 3 * size :].tanh_())
             torch.tanh(cell, out=hidden).mul_(output_gate)
+
+
+def dropout_factors(uniform: Tensor, share: float) -> Tensor:
+    """Factors (B, Z) of the latent's numbers: 0 for a random `share` of them, and more than 1 for the rest.
+
+    They come from the low ten bits of uniform numbers (B, Z), whose high bits choose the components of the mixture.
+    """
+    low_bits = (uniform * 2**14) % 1
+    return (low_bits >= share).to(uniform) / (1 - share)
 
 
 def gates_weight(memory: MDNRNN) -> Tensor:

@@ -79,7 +79,10 @@ class EvaluateController(Stage):
         assert options is not None
         products = matmul_dtype(options.precision, world_model.device)
         rollouts = options.evaluation_dreams
-        dreams = DreamOptions(controller.options, block.variant.temperature, rollouts, options.max_steps, products)
+        variant = block.variant
+        dreams = DreamOptions(
+            controller.options, variant.temperature, rollouts, options.max_steps, variant.dropout, products
+        )
         weights = torch.as_tensor(controller.weights[None], dtype=torch.float32, device=world_model.device)
         starts = world_model.starts(options.start_frames)
         scores = dream_returns(world_model.mdn_rnn, weights, starts, dreams, ("evaluate_controller", self.seed))

@@ -110,7 +110,7 @@ class Dreams:
 
     def __init__(self, world_model: LoadedWorldModel, block: EvolveControllerBlock, seed: int) -> None:
         self.world_model, self.seed, self.options = world_model, seed, block.evolution
-        self.temperature = block.variant.temperature
+        self.temperature, self.dropout = block.variant.temperature, block.variant.dropout
         self.starts = world_model.starts(block.evolution.start_frames)
         self.products = matmul_dtype(block.evolution.precision, world_model.device)
 
@@ -126,7 +126,9 @@ class Dreams:
     def _dream(self, population: np.ndarray, rollouts: int, purpose: str, number: int) -> Scores:
         options = self.options
         weights = torch.as_tensor(population, dtype=torch.float32, device=self.world_model.device)
-        dreams = DreamOptions(options.controller, self.temperature, rollouts, options.max_steps, self.products)
+        dreams = DreamOptions(
+            options.controller, self.temperature, rollouts, options.max_steps, self.dropout, self.products
+        )
         words = ("evolve_controller", self.seed, purpose, number)
         scores = dream_returns(self.world_model.mdn_rnn, weights, self.starts, dreams, words)
         return Scores(scores.returns, int(scores.lengths.sum()))

@@ -92,7 +92,7 @@ class StreamObjective:
         latents, targets = self._sample(chunk, step)  # (B, L, Z) each
         with autocast(self.device, self.dtype):
             prediction, state = self.mdn_rnn(
-                latents, chunk.actions, chunk.restarts, LSTMState(*carry) if carry else None
+                self._drop(latents, step), chunk.actions, chunk.restarts, LSTMState(*carry) if carry else None
             )
         mixture = type(prediction.mixture)(*(values.float() for values in prediction.mixture))
         nll = mixture_nll(mixture, targets).mean(dim=-1)  # (B, L), mean per dimension
@@ -102,6 +102,15 @@ class StreamObjective:
             metrics["done"] = done_loss(prediction.done_logit.float(), chunk.fatal, self.training.done_weight).mean()
         loss = torch.stack(list(metrics.values())).sum()
         return loss, metrics, (state.hidden.detach().float(), state.cell.detach().float())
+
+    def _drop(self, latents: torch.Tensor, step: int) -> torch.Tensor:
+        """Latents (B, L, Z) of which M sees a part; the rest is scaled up for it."""
+        share = self.training.dropout
+        if share == 0:
+            return latents
+        source = torch.Generator().manual_seed(integer_seed(*self.words, "dropout", step))
+        seen = torch.rand(latents.shape, generator=source).to(self.device) >= share
+        return latents * seen / (1 - share)
 
     def _sample(self, chunk: StreamBatch[torch.Tensor], step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Draw z from its posterior anew, and the target at t equal to the input at t + 1 where both are in the chunk."""
