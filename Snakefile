@@ -63,6 +63,7 @@ rule smoke_carracing:
     """CarRacing at the same scale, every kind of controller."""
     input:
         experiment_products("carracing-smoke"),
+        experiment_products("carracing-dream-smoke"),
 
 
 rule paper:
@@ -70,3 +71,4 @@ rule paper:
     input:
         experiment_products("doom"),
         experiment_products("carracing"),
+        experiment_products("carracing-dream"),

@@ -1,6 +1,7 @@
 """The batched dream: equal to dreams one by one, ends where it should, and has none of the known defects."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -10,9 +11,16 @@ from worldmodels.config.models import ControllerOptions, MDNRNNOptions
 from worldmodels.models.controller import act, controller_size
 from worldmodels.models.mdn_rnn import MDNRNN
 from worldmodels.models.world_model import StartLatents, WorldModel
-from worldmodels.simulators.dreams import DreamBatch, DreamOptions, Product, dream_returns, dream_words
+from worldmodels.simulators.dreams import (
+    DreamBatch,
+    DreamOptions,
+    Product,
+    dream_returns,
+    dream_words,
+    dropout_factors,
+)
 from worldmodels.simulators.films import dream_frames
-from worldmodels.simulators.noise import BLOCK_STEPS, RowStreams, normal_numbers
+from worldmodels.simulators.noise import BLOCK_STEPS, RowStreams, normal_numbers, uniform_numbers
 
 SIZES = MDNRNNOptions(latent_size=6, action_size=2, hidden_size=12, mixtures=3)
 CONTROLLER = ControllerOptions()
@@ -52,21 +60,30 @@ def controllers(count: int, options: ControllerOptions = CONTROLLER) -> torch.Te
     return torch.randn(count, controller_size(options, 6, 12, 2), dtype=torch.float64) * 0.3
 
 
-def one_by_one(network: MDNRNN, weights: torch.Tensor, options: DreamOptions) -> list[tuple[list, bool]]:
-    """The same dreams through the plain simulator at batch 1: their latents, and whether they ended in death."""
+class Dream(NamedTuple):
+    """A dream through the plain simulator at batch 1."""
+
+    latents: list[torch.Tensor]
+    died: bool
+    total: float
+
+
+def one_by_one(network: MDNRNN, weights: torch.Tensor, options: DreamOptions) -> list[Dream]:
+    """The same dreams through the plain simulator at batch 1."""
     simulator = WorldModel(None, network, starts())
     dreams = []
     for member in range(len(weights)):
         for rollout in range(options.rollouts):
             noise = RowStreams([dream_words(WORDS, member, rollout)], 6, dtype=torch.float64)
             state = simulator.start(noise)
-            latents = []
+            latents, total = [], 0.0
             while len(latents) < options.max_steps and not bool(simulator.done(state)):
                 seen = (state.latent, state.cell, state.hidden)
                 action = act(weights[member], options.controller, 2, *seen)
                 state = simulator.step(state, action, options.temperature, noise)
                 latents.append(state.latent)
-            dreams.append((latents, bool(simulator.done(state))))
+                total += float(simulator.reward(state))
+            dreams.append(Dream(latents, bool(simulator.done(state)), total))
     return dreams
 
 
@@ -78,9 +95,10 @@ def test_batched_dream_equals_dreams_one_by_one(inputs, bias):
     weights, network = controllers(5, options.controller), memory()
     scores = dream_returns(network, weights, starts(), options, WORDS)
     alone = one_by_one(network, weights, options)
-    lengths = np.array([len(latents) for latents, _ in alone]).reshape(5, 4)
+    lengths = np.array([len(dream.latents) for dream in alone]).reshape(5, 4)
     np.testing.assert_array_equal(scores.lengths, lengths)
-    np.testing.assert_array_equal(scores.deaths, np.array([died for _, died in alone]).reshape(5, 4))
+    np.testing.assert_array_equal(scores.returns, lengths)
+    np.testing.assert_array_equal(scores.deaths, np.array([dream.died for dream in alone]).reshape(5, 4))
     # The comparison means something only if dreams end early, late, and not at all.
     assert len(np.unique(lengths)) > 5 and scores.deaths.any() and not scores.deaths.all()
 
@@ -103,7 +121,7 @@ def test_batched_latents_equal_latents_one_by_one():
                 noise.select(rows)
                 kept = [kept[row] for row in rows]
             for row, member in enumerate(kept):
-                expected = alone[member][0][step][0]
+                expected = alone[member].latents[step][0]
                 torch.testing.assert_close(batch.rows[row, batch.latent], expected, rtol=1e-9, atol=1e-10)
     assert kept == [3, 2]
 
@@ -215,6 +233,44 @@ def test_models_without_death_dream_to_the_end():
     options = DreamOptions(CONTROLLER, 1.0, rollouts=2, max_steps=20)
     scores = dream_returns(memory(sizes=sizes), controllers(2), starts(), options, WORDS)
     assert (scores.lengths == 20).all() and not scores.deaths.any()
+
+
+def test_predicted_rewards_count_up_to_the_fatal_step():
+    """Rewards of the steps after a death, which the batch still computes, must not be counted."""
+    sizes = SIZES.model_copy(update={"predict_reward": True})
+    options = DreamOptions(CONTROLLER, temperature=1.15, rollouts=4, max_steps=50)
+    network, weights = memory(sizes=sizes), controllers(5)
+    scores = dream_returns(network, weights, starts(), options, WORDS)
+    alone = one_by_one(network, weights, options)
+    totals = np.array([dream.total for dream in alone]).reshape(5, 4)
+    np.testing.assert_allclose(scores.returns, totals, rtol=1e-9)
+    assert len(np.unique(scores.lengths)) > 5 and not np.allclose(totals, scores.lengths)
+
+
+def test_dropout_hides_its_share_of_the_latent_and_keeps_the_mean():
+    """Hidden numbers are 0, the others scaled up: on average M sees what it was trained on."""
+    uniform = uniform_numbers(torch.randint(-(2**31), 2**31, (1000, 64), dtype=torch.int64).to(torch.int32))
+    factors = dropout_factors(uniform, 0.1)
+    assert factors.mean().item() == pytest.approx(1, abs=0.01)
+    assert (factors == 0).float().mean().item() == pytest.approx(0.1, abs=0.005)
+    # The component of the mixture is chosen by the same number: it must not say what is hidden.
+    assert (factors == 0)[uniform > 0.9].float().mean().item() == pytest.approx(0.1, abs=0.01)
+
+
+def test_dropout_changes_what_memory_sees_and_not_what_the_controller_sees():
+    """Dreams differ with dropout from their second latent on; the first action is the same."""
+    network, weights = memory(dtype=torch.float32), controllers(3).float()
+    batches = []
+    for share in (0.0, 0.5):
+        noise = RowStreams([("drop", row) for row in range(3)], 6)
+        batch = DreamBatch(network, DreamOptions(CONTROLLER, 1.0, 1, dropout=share))
+        with torch.inference_mode():
+            batch.begin(starts(torch.float32).draw(*noise.draw()), weights)
+            batch.step(*noise.draw())
+        batches.append(batch)
+    plain, dropped = batches
+    torch.testing.assert_close(plain.rows[:, plain.action], dropped.rows[:, dropped.action])
+    assert not torch.allclose(plain.rows[:, plain.hidden], dropped.rows[:, dropped.hidden])
 
 
 def test_bf16_products_give_nearly_the_same_scores():

@@ -11,13 +11,14 @@ from worldmodels.errors import UserError
 
 
 def make_latents(lengths, deaths):
-    """Latent of row n is the number n, in one dimension; its action is n / 100."""
+    """Latent of row n is the number n, in one dimension; its action is n / 100, its reward -n."""
     rows = sum(lengths)
     means = np.arange(rows, dtype=np.float16)[:, None]
     return Latents(
         means=means,
         log_variances=np.full_like(means, -4),
         actions=(np.arange(rows, dtype=np.float32) / 100)[:, None],
+        rewards=-np.arange(rows, dtype=np.float32),
         episode_offsets=np.concatenate([[0], np.cumsum(lengths)]),
         deaths=np.array(deaths),
         vae_sha256="0" * 64,
@@ -37,6 +38,7 @@ def test_input_and_target_are_one_step_apart():
     assert batch.means[0, :, 0].tolist() == [0, 1, 2, 3]
     assert batch.actions[0, :, 0].tolist() == pytest.approx([0, 0.01, 0.02, 0.03])
     assert batch.next_means[0, :3, 0].tolist() == [1, 2, 3]
+    assert batch.rewards[0].tolist() == [0, -1, -2, -3]
 
 
 def test_timeout_is_not_a_death():
@@ -81,6 +83,7 @@ def test_file_comes_back_and_equal_latents_are_equal_bytes(tmp_path):
     write_latents(tmp_path / "b.h5", latents)
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
     again = read_latents(tmp_path / "a.h5")
+    assert np.array_equal(again.rewards, latents.rewards)
     assert np.array_equal(again.means, latents.means) and again.deaths.tolist() == [True, False]
 
 

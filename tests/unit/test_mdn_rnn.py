@@ -137,7 +137,9 @@ def test_head_layout():
     assert prediction.mixture.log_weights.tolist() == [[0, 1, 2], [3, 4, 5]]
     assert prediction.mixture.means.tolist() == [[6, 7, 8], [9, 10, 11]]
     assert prediction.mixture.log_sigmas.tolist() == [[12, 13, 14], [15, 16, 17]]
-    assert prediction.done_logit == 18
+    assert prediction.done_logit == 18 and prediction.reward is None
+    with_reward = split_outputs(torch.arange(20), TINY.model_copy(update={"predict_reward": True}))
+    assert with_reward.reward == 18 and with_reward.done_logit == 19
 
 
 def test_wrong_shapes_are_refused():

@@ -63,8 +63,9 @@ def experiment(tmp_path):
     save_weights(mdn_rnn_path, mdn_rnn, "mdn_rnn", mdn_rnn.options, {"vae": checksum})
     means, log_variances = posteriors(30)
     offsets, deaths = np.array([0, 10, 30]), np.array([True, False])
-    actions = np.zeros((30, 1), np.float32)
-    write_latents(folder / "seed-3" / "latents.h5", Latents(means, log_variances, actions, offsets, deaths, checksum))
+    actions, rewards = np.zeros((30, 1), np.float32), np.ones(30, np.float32)
+    latents = Latents(means, log_variances, actions, rewards, offsets, deaths, checksum)
+    write_latents(folder / "seed-3" / "latents.h5", latents)
     return folder
 
 

@@ -35,7 +35,8 @@ def save_models(folder, latent=4):
     checksum = file_checksum(folder / "vae.safetensors")
     save_weights(folder / "mdn.safetensors", mdn_rnn, "mdn_rnn", mdn_rnn.options, {"vae": checksum})
     zeros = np.zeros((3, latent), np.float16)
-    latents = Latents(zeros, zeros, np.zeros((3, 1), np.float32), np.array([0, 3]), np.array([True]), checksum)
+    actions, rewards = np.zeros((3, 1), np.float32), np.ones(3, np.float32)
+    latents = Latents(zeros, zeros, actions, rewards, np.array([0, 3]), np.array([True]), checksum)
     write_latents(folder / "latents.h5", latents)
     return folder
 

@@ -150,6 +150,16 @@ def test_cars_with_every_controller_from_one_command(checkout):
         sizes[name] = len(controller["weights"])
     assert sizes == {"z-h": 867, "z-only": 99, "z-hidden": 1443, "z-h-untrained-m": 867, "z-h-untrained": 867}
     assert (folder / "videos/real.mp4").stat().st_size > 2000
+    dreams = checkout.folder / "results" / "carracing-dream-smoke"
+    with (dreams / "table.csv").open() as file:
+        rows = {row["variant"]: row for row in csv.DictReader(file) if row["actual_mean"]}
+    assert set(rows) == {"dream", "dream-dropout", "random"}
+    scores = [
+        json.loads((dreams / f"seed-1/controllers/{name}/controller.json").read_text())
+        for name in rows
+        if name != "random"
+    ]
+    assert all(one["dream_steps"] > 0 for one in scores) and scores[0]["weights"] != scores[1]["weights"]
 
 
 def test_results_folder_that_was_half_deleted_is_made_whole(edited, finished):

@@ -52,7 +52,7 @@ def immortal_memory() -> tuple[MDNRNN, StartLatents]:
 
 def dream_options(rollouts: int, steps: int, dtype: torch.dtype) -> DreamOptions:
     """Dreams at the paper's temperature."""
-    return DreamOptions(ControllerOptions(), 1.15, rollouts, steps, dtype)
+    return DreamOptions(ControllerOptions(), 1.15, rollouts, steps, products=dtype)
 
 
 def random_controllers(memory: MDNRNN, count: int) -> torch.Tensor:

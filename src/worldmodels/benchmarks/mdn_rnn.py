@@ -41,7 +41,15 @@ def random_latents() -> Latents:
     offsets = np.concatenate([[0], np.cumsum(source.integers(100, 2 * EPISODE_STEPS - 100, EPISODES))])
     means = source.standard_normal((offsets[-1], 64)).astype(np.float16)
     actions = source.uniform(-1, 1, (offsets[-1], 1)).astype(np.float32)
-    return Latents(means, np.full_like(means, -2), actions, offsets, np.ones(EPISODES, bool), "benchmark")
+    return Latents(
+        means,
+        np.full_like(means, -2),
+        actions,
+        np.ones(len(means), np.float32),
+        offsets,
+        np.ones(EPISODES, bool),
+        "benchmark",
+    )
 
 
 def stage_update(dtype: torch.dtype) -> Callable[[], None]:

@@ -53,7 +53,7 @@ class ExperimentOptions(Options):
     scale: Literal["paper", "laptop", "smoke"] = Field(
         "paper", description="Only 'paper' earns verdicts; 'smoke' only shows that the machinery runs"
     )
-    published: Literal["world-models-doom", "world-models-carracing"] | None = Field(
+    published: Literal["world-models-doom", "world-models-carracing", "dropouts-dream-land"] | None = Field(
         None, description="Published table whose rows stand beside ours"
     )
     dataset: Name = Field("doom-random", description="Entry of `datasets`")

@@ -21,7 +21,10 @@ class MDNRNNOptions(Options):
     hidden_size: int = Field(512, ge=1, description="H, units of the LSTM")
     mixtures: int = Field(5, ge=1, description="K, Gaussians per latent dimension")
     restart_input: bool = Field(True, description="The input carries a flag that marks the first frame of an episode")
-    predict_done: bool = Field(True, description="A head predicts whether the action was fatal")
+    predict_done: bool = Field(True, description="A head predicts whether the action ended the episode")
+    predict_reward: bool = Field(
+        False, description="A head predicts the action's reward; without, every step is worth 1"
+    )
 
 
 class ControllerOptions(Options):

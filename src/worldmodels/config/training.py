@@ -38,6 +38,7 @@ class MDNRNNTraining(Options):
     final_learning_rate_fraction: float = Field(1.0, gt=0, le=1, description=COSINE)
     gradient_clip: float = Field(1.0, gt=0, description="Gradients are cut to this absolute value, one by one")
     done_weight: float = Field(10.0, gt=0, description="Weight of fatal steps in the loss of the death head")
+    reward_weight: float = Field(1.0, gt=0, description="Weight of the reward head's squared error, where M has one")
     dropout: float = Field(
         0.0,
         ge=0,

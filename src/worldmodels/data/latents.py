@@ -24,7 +24,7 @@ from worldmodels.runtime.files import atomic_path, require_file
 from worldmodels.runtime.space import require_memory
 from worldmodels.seeds import generator
 
-FORMAT = "worldmodels-latents-1"
+FORMAT = "worldmodels-latents-2"
 WORKING_BYTES = 500_000_000
 """Memory that a stage needs besides the latents of a data set."""
 
@@ -36,6 +36,7 @@ class Latents:
     means: np.ndarray  # (N, Z) float16
     log_variances: np.ndarray  # (N, Z) float16
     actions: np.ndarray  # (N, A) float32
+    rewards: np.ndarray  # (N,) float32
     episode_offsets: np.ndarray  # (E + 1,) int64; episode e is rows offsets[e]:offsets[e + 1]
     deaths: np.ndarray  # (E,) bool
     vae_sha256: str
@@ -64,7 +65,7 @@ def latents_bytes(frames: int, latent_size: int) -> int:
 def write_latents(path: Path, latents: Latents) -> None:
     """Write an HDF5 file atomically; the same latents give the same bytes."""
     with atomic_path(path) as temporary, h5py.File(temporary, "w", track_order=False) as file:
-        for name in ("means", "log_variances", "actions", "episode_offsets", "deaths"):
+        for name in ("means", "log_variances", "actions", "rewards", "episode_offsets", "deaths"):
             values = getattr(latents, name)
             file.create_dataset(name, data=values, track_times=False, chunks=True, **hdf5plugin.LZ4())
         file.attrs["vae_sha256"] = latents.vae_sha256
@@ -107,6 +108,7 @@ class StreamBatch(NamedTuple, Generic[Values]):
     restarts: Values  # (B, L) 1 on the first frame of an episode
     has_next: Values  # (B, L) 0 on the last step of an episode
     fatal: Values  # (B, L) 1 where the action was fatal
+    rewards: Values  # (B, L) of the actions
 
 
 def split_episodes(episodes: int, held_out: float) -> tuple[np.ndarray, np.ndarray]:
@@ -183,6 +185,7 @@ class Streams:
             restarts=first,
             has_next=has_next,
             fatal=fatal,
+            rewards=latents.rewards[rows],
         )
 
     def iterate(self, first_update: int) -> Iterator[StreamBatch[np.ndarray]]:

@@ -216,6 +216,7 @@ class RolloutFrames:
         lengths = [len(shard.actions) for shard in facts]
         self.starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         self.actions = np.concatenate([shard.actions for shard in facts])  # (N, A)
+        self.rewards = np.concatenate([shard.rewards for shard in facts])  # (N,)
         self.deaths = np.concatenate([shard.deaths for shard in facts])  # (E,)
         steps = np.concatenate([np.diff(shard.episode_offsets) for shard in facts])
         self.episode_offsets = np.concatenate([[0], np.cumsum(steps)]).astype(np.int64)  # (E + 1,)

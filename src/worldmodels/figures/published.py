@@ -26,6 +26,11 @@ WORLD_MODELS_CARRACING = {
     "z-hidden": PublishedRow(None, (788, 141)),
     "z-h": PublishedRow(None, (906, 21)),
 }
+CARRACING_IN_DREAMS = {
+    # Wellmer & Kwok 2021 (arXiv 2109.08342): evolved in the dream, M trained on 90 % expert rollouts.
+    "dream": PublishedRow(None, (400, 135)),
+    "dream-dropout": PublishedRow(None, (625, 289)),
+}
 QUOTED = {
     # Rows that the paper's table quotes from elsewhere; nothing of ours stands in them.
     "world-models-doom": {"gym leaderboard": PublishedRow(None, (820, 58))},
@@ -39,6 +44,7 @@ QUOTED = {
 PUBLISHED: dict[str, dict[str, PublishedRow]] = {
     "world-models-doom": WORLD_MODELS_DOOM,
     "world-models-carracing": WORLD_MODELS_CARRACING,
+    "dropouts-dream-land": CARRACING_IN_DREAMS,
 }
 
 

@@ -82,7 +82,8 @@ def _label(name: str, options: ExperimentOptions) -> str:
     if variant.environment == "real":
         return _agent_label(variant, variant.controller or options.evolution.controller)
     chosen = {"mean": "", "best": ", best dream score", "validation": ", selected on real validation episodes"}
-    return f"τ = {variant.temperature:.2f}{chosen[variant.selection]}"
+    dropout = f", dropout {variant.dropout:g}" if variant.dropout else ""
+    return f"τ = {variant.temperature:.2f}{dropout}{chosen[variant.selection]}"
 
 
 def _agent_label(variant: Variant, controller: ControllerOptions) -> str:

@@ -7,7 +7,7 @@ zeroed first.
 The density is factored: every latent dimension has K Gaussians and K weights of its own.
 
 Layout of the head's outputs: K * Z log-weights, then K * Z means, then K * Z log-sigmas, each with the component
-as the slower index, then the death logit. So a component of all latent dimensions lies in one piece of memory.
+as the slower index, then the reward if it is predicted, then the death logit. So a component of all latent dimensions lies in one piece of memory.
 """
 
 import math
@@ -43,6 +43,7 @@ class Prediction(NamedTuple):
 
     mixture: MixtureParameters  # (..., K, Z) each
     done_logit: Tensor | None  # (...), > 0 where death is more likely than not; None without a death head
+    reward: Tensor | None = None  # (...) expected; None without a reward head
 
 
 def input_size(options: MDNRNNOptions) -> int:
@@ -51,8 +52,8 @@ def input_size(options: MDNRNNOptions) -> int:
 
 
 def output_size(options: MDNRNNOptions) -> int:
-    """Numbers in an output of the head: [log-weights, means, log-sigmas, death logit]."""
-    return 3 * options.mixtures * options.latent_size + options.predict_done
+    """Numbers in an output of the head: [log-weights, means, log-sigmas, reward, death logit]."""
+    return 3 * options.mixtures * options.latent_size + options.predict_reward + options.predict_done
 
 
 class MDNRNN(nn.Module):
@@ -147,11 +148,15 @@ def restart_columns(restarts: Tensor) -> list[int]:
 
 
 def split_outputs(outputs: Tensor, options: MDNRNNOptions) -> Prediction:
-    """View the head's outputs (..., 3KZ + 1) as mixtures (..., K, Z) and a death logit (...)."""
+    """View the head's outputs (..., 3KZ + heads) as mixtures (..., K, Z), a death logit (...) and a reward (...)."""
     size = options.mixtures * options.latent_size
     shape = (options.mixtures, options.latent_size)
     fields = (outputs[..., index * size : (index + 1) * size].unflatten(-1, shape) for index in range(3))
-    return Prediction(MixtureParameters(*fields), outputs[..., -1] if options.predict_done else None)
+    return Prediction(
+        MixtureParameters(*fields),
+        done_logit=outputs[..., -1] if options.predict_done else None,
+        reward=outputs[..., 3 * size] if options.predict_reward else None,
+    )
 
 
 def mixture_nll(mixture: MixtureParameters, target: Tensor) -> Tensor:

@@ -79,7 +79,8 @@ class StartLatents:
 
 
 class WorldModel:
-    """V and M as a `Simulator`. Reward is 1 for every step, the last one included; death is p > 1/2 (appendix A.2).
+    """V and M as a `Simulator`. Death is p > 1/2 (appendix A.2). An M without a reward head gives 1 for every step, the
+    last one included.
 
     vision: the VAE; memory: the MDN-RNN; starts: where `start` begins, if it is used.
     """
@@ -133,7 +134,8 @@ class WorldModel:
         prediction, memory = self.memory(latents[:, :-1], actions, restarts)
         logit = state.death_logit if prediction.done_logit is None else prediction.done_logit[:, -1]
         ones = torch.ones_like(state.reward)
-        return WorldModelState(latents[:, -1], memory.cell, memory.hidden, 1 - ones, ones, logit)
+        reward = ones if prediction.reward is None else prediction.reward[:, -1]
+        return WorldModelState(latents[:, -1], memory.cell, memory.hidden, 0 * ones, reward, logit)
 
     @torch.no_grad()
     def step(self, state: WorldModelState, action: Tensor, temperature: float, rng: RowNoise) -> WorldModelState:
@@ -150,7 +152,8 @@ class WorldModel:
         logits = prediction.done_logit
         logit = torch.full_like(state.death_logit, -torch.inf) if logits is None else logits[:, 0]
         ones = torch.ones_like(state.reward)
-        return WorldModelState(latent, memory.cell, memory.hidden, 1 - ones, ones, logit)
+        reward = ones if prediction.reward is None else prediction.reward[:, 0]
+        return WorldModelState(latent, memory.cell, memory.hidden, 0 * ones, reward, logit)
 
     @torch.no_grad()
     def render(self, state: WorldModelState) -> Tensor:

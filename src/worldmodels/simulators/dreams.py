@@ -6,12 +6,14 @@ program takes a core, all threads would wait for the slowest at each of them.
 
 Time alignment: a controller sees z_t and (c, h) before M consumes (z_t, a_t, restart_t); then M says z_{t+1} and
 whether a_t was fatal. Protocol of appendix A.4 and of the released code: a dream starts on a recorded first frame with no
-memory and restart = 1; it ends when death is more likely than not, or after `max_steps`; reward is 1 for every step.
+memory and restart = 1; it ends when death is more likely than not, or after `max_steps`. Reward is 1 for every step, or
+what M says where it has a reward head (Wellmer & Kwok 2021).
 """
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -45,11 +47,10 @@ class DreamOptions:
     products: torch.dtype = torch.float32  # of the matrix products; state and sampling stay in M's own type
 
 
-@dataclass(frozen=True)
-class DreamScores:
-    """How the dreams of P controllers went, R each."""
+class DreamScores(NamedTuple):
+    """How dreams went: R of each of P controllers, or B in a row."""
 
-    returns: np.ndarray  # (P, R) float64: the sum of rewards, 1 a step
+    returns: np.ndarray  # (P, R) float64: the sum of rewards
     lengths: np.ndarray  # (P, R) int64, steps
     deaths: np.ndarray  # (P, R) bool; False is a timeout
 
@@ -71,18 +72,19 @@ def dream_returns(
     check_controllers(weights, memory.options, options.controller)
     shape = (len(weights), options.rollouts)
     dreams = np.arange(shape[0] * shape[1])
-    lengths, deaths = np.empty(len(dreams), dtype=np.int64), np.empty(len(dreams), dtype=bool)
+    scores = DreamScores(*(np.empty(len(dreams), dtype) for dtype in (np.float64, np.int64, bool)))
 
     def dream(share: np.ndarray) -> None:
         members, rollouts = np.unravel_index(share, shape)
         names = [
             dream_words(words, int(member), int(rollout)) for member, rollout in zip(members, rollouts, strict=True)
         ]
-        lengths[share], deaths[share] = run_share(memory, weights[members], starts, options, names)
+        part = run_share(memory, weights[members], starts, options, names)
+        for values, own in zip(scores, part, strict=True):
+            values[share] = own
 
     run_shares(dream, dreams, torch.get_num_threads() if memory.bias.device.type == "cpu" else 1)
-    lengths, deaths = lengths.reshape(shape), deaths.reshape(shape)
-    return DreamScores(lengths.astype(np.float64), lengths, deaths)
+    return DreamScores(*(values.reshape(shape) for values in scores))
 
 
 def run_shares(dream: Callable[[np.ndarray], None], dreams: np.ndarray, threads: int) -> None:
@@ -96,7 +98,7 @@ def run_shares(dream: Callable[[np.ndarray], None], dreams: np.ndarray, threads:
 @torch.inference_mode()
 def run_share(
     memory: MDNRNN, weights: Tensor, starts: StartLatents, options: DreamOptions, names: list[Words]
-) -> tuple[np.ndarray, np.ndarray]:
+) -> DreamScores:
     """Run dreams with controllers (B, D) and the random streams `names`; returns what `run_dreams` does."""
     noise = RowStreams(names, memory.options.latent_size, memory.bias.device, memory.bias.dtype)
     batch = DreamBatch(memory, options)
@@ -113,15 +115,18 @@ def check_controllers(weights: Tensor, memory: MDNRNNOptions, controller: Contro
         raise ValueError(f"controllers of shape {tuple(weights.shape)} must be (P, {size})")
 
 
-def run_dreams(batch: "DreamBatch", noise: RowStreams, max_steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """Run all dreams to their end. Returns their lengths (B,) int64 and whether they ended in death (B,) bool."""
+def run_dreams(batch: "DreamBatch", noise: RowStreams, max_steps: int) -> DreamScores:
+    """Run all dreams to their end; returns how they went, (B,) each."""
     dreams = np.arange(len(noise))  # the dream in each row of the batch
     lengths = np.full(len(noise), max_steps, dtype=np.int64)
     deaths = np.zeros(len(noise), dtype=bool)
+    returns = np.zeros(len(noise))
     for first in range(0, max_steps, COMPACT_EVERY):
         window = min(COMPACT_EVERY, max_steps - first)
-        fatal = torch.stack([batch.step(*noise.draw()) for _ in range(window)]).cpu().numpy()  # (window, B)
+        steps = [batch.step(*noise.draw()) for _ in range(window)]
+        fatal = torch.stack([step.fatal for step in steps]).cpu().numpy()  # (window, B)
         dead = fatal.any(axis=0)
+        returns[dreams] += rewards_until_death(steps, fatal)
         lengths[dreams[dead]] = first + fatal[:, dead].argmax(axis=0) + 1
         deaths[dreams[dead]] = True
         if dead.all():
@@ -131,7 +136,23 @@ def run_dreams(batch: "DreamBatch", noise: RowStreams, max_steps: int) -> tuple[
             dreams = dreams[~dead]
             batch.select(alive)
             noise.select(alive)
-    return lengths, deaths
+    return DreamScores(returns, lengths, deaths)
+
+
+def rewards_until_death(steps: "list[DreamStep]", fatal: np.ndarray) -> np.ndarray:
+    """Sums (B,) of the rewards of a window of steps, each dream's up to and with its fatal one. fatal: (window, B)."""
+    counted = np.cumsum(fatal, axis=0) - fatal == 0  # (window, B): not dead before
+    if steps[0].rewards is None:
+        return counted.sum(axis=0)
+    rewards = torch.stack([step.rewards for step in steps if step.rewards is not None]).double().cpu().numpy()
+    return (rewards * counted).sum(axis=0)
+
+
+class DreamStep(NamedTuple):
+    """What one step of B dreams led to."""
+
+    fatal: Tensor  # (B,) bool
+    rewards: Tensor | None  # (B,); None where M has no reward head: 1 each
 
 
 class Product:
@@ -204,8 +225,8 @@ class DreamBatch:
         rows = rows.to(self.rows.device)
         self.rows, self.matrix = self.rows[rows], self.matrix[rows]
 
-    def step(self, uniform: Tensor, normal: Tensor) -> Tensor:
-        """Dream one step on; returns which actions were fatal, (B,) bool."""
+    def step(self, uniform: Tensor, normal: Tensor) -> DreamStep:
+        """Dream one step on."""
         outputs = torch.linalg.vecdot(self.rows[:, None, self.seen], self.matrix)  # (B, A)
         self.rows[:, self.action] = squash(outputs, self.options.controller)
         if self.options.dropout:
@@ -215,9 +236,10 @@ class DreamBatch:
         prediction = split_outputs(outputs, self.sizes)
         self.rows[:, self.latent] = sample_mixture(prediction.mixture, self.options.temperature, uniform, normal)
         self.rows[:, self.action.stop :] = 0
+        rewards = prediction.reward.clone() if prediction.reward is not None else None  # outputs are overwritten
         if prediction.done_logit is None:
-            return torch.zeros(len(outputs), dtype=torch.bool, device=outputs.device)
-        return prediction.done_logit > 0
+            return DreamStep(torch.zeros(len(outputs), dtype=torch.bool, device=outputs.device), rewards)
+        return DreamStep(prediction.done_logit > 0, rewards)
 
     def _remember(self) -> None:
         """The LSTM's step: c and h of the rows take in [1, h, z, a, restart]."""

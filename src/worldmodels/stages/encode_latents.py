@@ -48,7 +48,13 @@ class EncodeLatents(RolloutStage):
                 progress.advance(len(batch))
                 self.state.stop.check()
         latents = Latents(
-            means, log_variances, frames.actions, frames.episode_offsets, frames.deaths, file_checksum(self.vae)
+            means,
+            log_variances,
+            frames.actions,
+            frames.rewards,
+            frames.episode_offsets,
+            frames.deaths,
+            file_checksum(self.vae),
         )
         write_latents(self.output, latents)
 

@@ -1,7 +1,7 @@
 """Train M of one seed on the latents (paper, appendix A.2), and measure its predictions of death on held-out episodes.
 
 Time alignment: the input at t is (z_t, a_t, restart_t); the targets are z_{t+1}, masked on the last step of an
-episode, and whether a_t was fatal.
+episode, whether a_t was fatal and, where M has such a head, its reward.
 """
 
 from pathlib import Path
@@ -100,6 +100,9 @@ class StreamObjective:
         metrics = {"nll": nll}
         if prediction.done_logit is not None:
             metrics["done"] = done_loss(prediction.done_logit.float(), chunk.fatal, self.training.done_weight).mean()
+        if prediction.reward is not None:
+            error = torch.nn.functional.mse_loss(prediction.reward.float(), chunk.rewards)
+            metrics["reward"] = self.training.reward_weight * error
         loss = torch.stack(list(metrics.values())).sum()
         return loss, metrics, (state.hidden.detach().float(), state.cell.detach().float())
 
