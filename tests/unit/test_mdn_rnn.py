@@ -2,11 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from worldmodels.config.models import MDNRNNOptions
+from worldmodels.config.training import MDNRNNTraining
+from worldmodels.data.latents import Latents, Streams
 from worldmodels.models.mdn_rnn import (
     MDNRNN,
     MIN_LOG_SIGMA,
@@ -17,6 +20,7 @@ from worldmodels.models.mdn_rnn import (
     sample_mixture,
     split_outputs,
 )
+from worldmodels.stages.train_mdn_rnn import StreamObjective
 
 TINY = MDNRNNOptions(latent_size=3, action_size=2, hidden_size=5, mixtures=2)
 
@@ -248,6 +252,44 @@ def test_fatal_steps_count_ten_times():
     """Unweighted, a death in 300 steps is never learned (2 % recall in a port), and dreams do not end."""
     loss = done_loss(torch.zeros(2), torch.tensor([0.0, 1.0]), weight=10)
     assert loss.tolist() == pytest.approx([math.log(2), 10 * math.log(2)])
+
+
+class Recorder(nn.Module):
+    """M, and the latents that it was shown."""
+
+    def __init__(self, options: MDNRNNOptions) -> None:
+        super().__init__()
+        self.network, self.seen = MDNRNN(options), []
+
+    def forward(self, latents, *rest):
+        self.seen.append(latents)
+        return self.network(latents, *rest)
+
+
+def test_training_with_dropout_hides_latents_and_learns_rewards():
+    """The inputs lose their share, the same at a repeated step; targets and actions lose nothing."""
+    options = TINY.model_copy(update={"predict_reward": True})
+    latents = Latents(
+        *(np.full((40, 3), value, np.float16) for value in (1.0, -20.0)),  # means; log-variances: z is 1
+        actions=np.ones((40, 2), np.float32),
+        rewards=np.arange(40, dtype=np.float32),
+        episode_offsets=np.array([0, 40]),
+        deaths=np.array([True]),
+        vae_sha256="0" * 64,
+    )
+    batch = Streams(latents, np.array([0]), streams=1, chunk=40, seed_words=("test",)).batch(0)
+    network = Recorder(options)
+    training = MDNRNNTraining(model=options, dropout=0.4, reward_weight=0.5)
+    objective = StreamObjective(network, training, torch.device("cpu"), torch.float32, ("test",))
+    for step in (3, 3, 4):
+        _, metrics, _ = objective(step, batch, None)
+    first, again, other = network.seen
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert first[first > 0].tolist() == pytest.approx([1 / 0.6] * int((first > 0).sum()), abs=1e-3)
+    assert (first == 0).float().mean().item() == pytest.approx(0.4, abs=0.12)
+    prediction, _ = network.network(other, torch.ones(1, 40, 2), torch.from_numpy(batch.restarts))
+    error = (prediction.reward - torch.arange(40.0)).square().mean()
+    assert metrics["reward"].item() == pytest.approx(0.5 * error.item(), rel=1e-4)
 
 
 def test_one_update_lowers_the_loss():
