@@ -127,10 +127,13 @@ def plot_training(axes_pair: Sequence[Axes], vae: Sequence[History], mdn_rnn: Se
         right.plot(history["step"], history["nll"], color=BLUE)
         if "done" in history:
             right.plot(history["step"], history["done"], color=RED)
+        if "reward" in history:
+            right.plot(history["step"], history["reward"], color=GREEN)
     right.set(xlabel="update of M", ylabel="loss of one step")
     right.set_ylim(bottom=0)
-    deaths = [("death (weighted)", RED)] if "done" in mdn_rnn[0] else []
-    _name_curves(right, [("next latent (nats a dimension)", BLUE), *deaths])
+    heads = {"done": ("end of the episode (weighted)", RED), "reward": ("reward (squared error)", GREEN)}
+    shown = [curve for name, curve in heads.items() if name in mdn_rnn[0]]
+    _name_curves(right, [("next latent (nats a dimension)", BLUE), *shown])
 
 
 def _name_curves(axes: Axes, curves: Sequence[tuple[str, str]]) -> None:
