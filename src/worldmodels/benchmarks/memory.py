@@ -16,7 +16,7 @@ from worldmodels.data.rollouts import RolloutFrames
 from worldmodels.errors import UserError
 
 EPISODES = 125
-"""Of the smaller size: about 42,000 frames, five of the groups that V's batches are drawn from."""
+"""Of the smaller size: about 38,000 frames."""
 TIMES = 4
 TRAINED_FRAMES = 20_000
 """V reads this many, at both sizes."""

@@ -131,7 +131,7 @@ def plot_training(axes_pair: Sequence[Axes], vae: Sequence[History], mdn_rnn: Se
             right.plot(history["step"], history["reward"], color=GREEN)
     right.set(xlabel="update of M", ylabel="loss of one step")
     right.set_ylim(bottom=0)
-    heads = {"done": ("end of the episode (weighted)", RED), "reward": ("reward (squared error)", GREEN)}
+    heads = {"done": ("end of the episode (weighted)", RED), "reward": ("reward (weighted squared error)", GREEN)}
     shown = [curve for name, curve in heads.items() if name in mdn_rnn[0]]
     _name_curves(right, [("next latent (nats a dimension)", BLUE), *shown])
 

@@ -14,6 +14,7 @@ import sys
 import time
 import types
 import typing
+from abc import abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -56,9 +57,9 @@ class Stage(BaseModel):
     device: str = Field("auto", description="auto, cpu or cuda")
     threads: int = Field(0, ge=0, description="Cores to use; 0 means all that this process may use")
 
+    @abstractmethod
     def run(self) -> None:
         """Read the inputs, call the package, write the outputs."""
-        raise NotImplementedError
 
     def modules(self) -> list[str]:
         """Modules whose code the result depends on: the stage's own, and those that its block names."""
