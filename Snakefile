@@ -2,6 +2,7 @@
 # Every job parses this file again, so nothing here imports torch.
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 from snakemake.utils import min_version
 
 from worldmodels.config import blocks, dag

@@ -1,12 +1,13 @@
 # What the rules ask of the configuration: paths, config blocks, code fingerprints. The logic lives in
 # worldmodels.config.dag and is tested there; these functions only fit it to Snakemake.
-import fcntl
 import functools
-import json
-import os
+import sys
 from pathlib import Path
 
+import yaml
 from worldmodels.provenance import code_fingerprint
+from worldmodels.runtime import cluster
+from worldmodels.runtime.head import take_lock
 
 
 def clear_errors(function):
@@ -22,8 +23,8 @@ def clear_errors(function):
     return wrapped
 
 
-load_checked_config = clear_errors(load_config)
-CONFIG = load_checked_config(config)
+clear_errors(cluster.require_workflow_profile)(sys.argv, Path("profiles"))
+CONFIG = clear_errors(load_config)(config)
 HEAD_LOCK = []  # keeps the lock file of this head open as long as the process lives
 
 
@@ -205,20 +206,31 @@ def gpus_wanted(wildcards):
     return int(experiment_options(CONFIG, wildcards.experiment).scale == "paper")
 
 
-onstart:
-    folder = Path("results")
-    folder.mkdir(exist_ok=True)
-    lock = (folder / ".lock").open("a+")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.seek(0)
-        owner = lock.read().strip() or "unknown"
-        raise WorkflowError(
-            f"another snakemake (process {owner}) is working on {folder.resolve()}. Wait for it, or stop it; two heads "
-            "on one results folder would overwrite each other."
-        )
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
+def submits_to_slurm():
+    return type(workflow.executor_settings).__module__.startswith("snakemake_executor_plugin_slurm")
+
+
+def prepare_slurm():
+    """Stop what SLURM would never start, and ask squeue where there is no accounting to ask."""
+    settings = workflow.executor_settings
+    limits = Path(settings.partition_config) if settings.partition_config else None
+    partitions = yaml.safe_load(limits.read_text())["partitions"] if limits else []
+    jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
+    cluster.require_slurm(partitions, max((job.threads for job in jobs), default=1))
+    if not cluster.keeps_accounting():
+        settings.status_command = "squeue"
+    for job in cluster.cancel_orphans(Path.cwd()):
+        logger.info(f"Cancelled SLURM job {job}, left by a head that is gone; its stage goes on from its checkpoint.")
+
+
+@clear_errors
+def start_head():
+    """Take the results folder for this head alone."""
+    lock = take_lock(Path("results"))
     HEAD_LOCK.append(lock)
+    if submits_to_slurm():
+        prepare_slurm()
+
+
+onstart:
+    start_head()
