@@ -5,6 +5,7 @@ import time
 import psutil
 import pytest
 from heads import TABLE, head_log, start, wait_for_stage
+
 from products import checksums
 
 pytestmark = [pytest.mark.slurm, pytest.mark.workflow, pytest.mark.slow]

@@ -5,6 +5,7 @@ import time
 
 import psutil
 import pytest
+
 from products import checksums
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
