@@ -23,6 +23,7 @@ class EvaluateController(Stage):
     """Options of evaluate_controller. Without --controller, the random policy is scored."""
 
     Block: ClassVar = EvaluateControllerBlock
+    uses_gpu = True
 
     output: Path = output_file("One row an episode, CSV")
     experiment: str
