@@ -14,13 +14,13 @@ LEVELS = np.arange(256) / 255.0
 
 def released_frames(screens: np.ndarray, size: int = 64) -> np.ndarray:
     """Screens (N, h, w, 3) uint8, already cut, as the released code's frames (N, size, size, 3) uint8."""
-    frames = [Image.fromarray(stretch(one)).resize((size, size), Image.Resampling.BILINEAR) for one in screens]
+    frames = [stretched(one).resize((size, size), Image.Resampling.BILINEAR) for one in screens]
     return np.stack([np.asarray(frame) for frame in frames]) - np.uint8(1)  # wraps: 0 becomes 255
 
 
-def stretch(screen: np.ndarray) -> np.ndarray:
-    """Stretch a screen (h, w, 3) uint8 over 0 to 255 as scipy's `bytescale` does; one of a single level becomes 0."""
+def stretched(screen: np.ndarray) -> Image.Image:
+    """A screen (h, w, 3) uint8 stretched over 0 to 255 as scipy's `bytescale` does; one of a single level becomes 0."""
     darkest, brightest = LEVELS[screen.min()], LEVELS[screen.max()]
     scale = 255.0 / ((brightest - darkest) or 1.0)
-    table = ((LEVELS - darkest) * scale).clip(0, 255) + 0.5
-    return table.astype(np.uint8)[screen]
+    table = (((LEVELS - darkest) * scale).clip(0, 255) + 0.5).astype(np.uint8)
+    return Image.fromarray(screen).point(table.tolist() * 3)

@@ -69,13 +69,14 @@ class PublishedAgent(NamedTuple):
 
 def read_published_agent(paths: dict[str, Path], sizes: Sizes, task: str) -> PublishedAgent:
     """Read vae, rnn and controller. Raises UserError, naming what to do, for a damaged file or one of other sizes."""
-    arrays = read_arrays(paths["vae"], [vae_shapes(sizes.vae)], f"V with {sizes.vae.latent_size} latents", task)
+    # Small files first: a wrong one is said sooner.
+    weights = read_controller(paths["controller"], sizes.controller_size, task)
     # The released graphs make M's two halves in different orders: Doom's the LSTM first, CarRacing's the head.
     lstm, head = mdn_rnn_shapes(sizes.mdn_rnn)
     wanted = f"M with {sizes.mdn_rnn.hidden_size} units on {sizes.mdn_rnn.latent_size} latents"
     halves = read_arrays(paths["rnn"], [lstm + head, head + lstm], wanted, task)
     ordered = halves if shapes_of(halves) == lstm + head else halves[2:] + halves[:2]
-    weights = read_controller(paths["controller"], sizes.controller_size, task)
+    arrays = read_arrays(paths["vae"], [vae_shapes(sizes.vae)], f"V with {sizes.vae.latent_size} latents", task)
     vae, mdn_rnn = ConvVAE(sizes.vae), MDNRNN(sizes.mdn_rnn)
     vae.load_state_dict(vae_weights(arrays))
     mdn_rnn.load_state_dict(mdn_rnn_weights(ordered, sizes.mdn_rnn))
