@@ -27,6 +27,7 @@ wildcard_constraints:
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/world_model.smk"
+include: "workflow/rules/published.smk"
 include: "workflow/rules/controller.smk"
 include: "workflow/rules/report.smk"
 

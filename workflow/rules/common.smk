@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import yaml
+from worldmodels.config.published_weights import released_files
 from worldmodels.provenance import code_fingerprint
 from worldmodels.runtime import cluster
 from worldmodels.runtime.head import take_lock
@@ -146,8 +147,28 @@ def scored_agent(wildcards):
     """Input function: the agent's models and its controller."""
     if is_random(wildcards):
         return {}
-    folder = f"results/{wildcards.experiment}/seed-{wildcards.seed}/controllers/{wildcards.variant}"
-    return {**agent_models(wildcards), "controller": f"{folder}/controller.json"}
+    controller = dag.agent_controller(CONFIG, wildcards.experiment, wildcards.variant, wildcards.seed)
+    return {**agent_models(wildcards), "controller": controller}
+
+
+@clear_errors
+def published_folder(wildcards):
+    """Where the user put the weights that the authors released."""
+    folder = experiment_options(CONFIG, wildcards.experiment).published_weights
+    if folder is None:
+        raise UserError(f"experiments.{wildcards.experiment} does not say in which folder its published_weights are.")
+    return folder
+
+
+@clear_errors
+def published_files(wildcards):
+    """Input function: those weights. A missing file is said here, with where to get it, before anything starts."""
+    return list(map(str, released_files(Path(published_folder(wildcards)), task_name(wildcards)).values()))
+
+
+def controllers_option(wildcards, input):
+    """The option of tabulate that names the evolved controllers, where there are any."""
+    return f"--controllers {' '.join(input.controllers)}" if input.controllers else ""
 
 
 def agent_options(wildcards, input):
