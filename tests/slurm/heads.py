@@ -39,7 +39,7 @@ def record(path):
     return json.loads(path.with_name(f"{path.name}.provenance.json").read_text())
 
 
-def wait_for_stage(checkout, stage, seconds=120):
+def wait_for_stage(checkout, stage, seconds=300):
     """The process of `stage` that works in the copy, once it has something to lose."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
