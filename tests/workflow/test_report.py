@@ -56,6 +56,12 @@ def test_captions_explain_each_figure_and_state_scale_seeds_episodes_and_budget(
     assert "cheat its world model" in figures[f"{FOLDER}/figures/evolution.svg"]
 
 
+def test_words_of_captions_rerun_nothing(edited):
+    edited.edit("src/worldmodels/config/captions.py", "it only shows that the workflow runs", "a mere trial")
+    edited.edit("workflow/report/figure.rst", "How CMA-ES improved", "How evolution improved")
+    assert edited.planned("smoke") == {}
+
+
 def test_pages_need_no_other_file(finished):
     film = (finished.folder / FOLDER / "videos/dream.mp4").read_bytes()
     page = (finished.folder / FOLDER / "videos/dream.html").read_text()
