@@ -57,7 +57,7 @@ def build_crate(folder: Path, experiment: str) -> ROCrate:
         *(REPOSITORY / "Snakefile", "Snakefile"), properties=facts, main=True, lang="snakemake", record_size=True
     )
     for pattern in WORKFLOW_FILES:
-        for path in sorted(REPOSITORY.glob(pattern)):
+        for path in filter(Path.is_file, sorted(REPOSITORY.glob(pattern))):
             _add_file(crate, path, str(path.relative_to(REPOSITORY)))
     results = [_add_result(crate, folder, path) for path in result_files(config, experiment)]
     record = read_provenance(folder / "results" / experiment / "table.csv") or {}
