@@ -9,7 +9,7 @@ BIN := .venv/bin
 ENV_READY := .venv/.complete
 LOCK := envs/requirements.lock
 
-.PHONY: env quickstart test test-slow lint format types benchmark docs schema reports lock clean-state clean help
+.PHONY: env quickstart test test-slow lint format types benchmark docs schema report claims crate reports lock clean-state clean help
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -66,6 +66,18 @@ reports: ## Copy tables, figures, films and raw episodes of finished experiments
 		(cd results && find $$name -path '*/seed-*' -not -path '*/.state/*' \( -name 'episodes.csv' -o -name 'history.csv' \
 			-o -name 'deaths.json' -o -name '*.provenance.json' \) -exec cp --parents {} ../reports/ \;); \
 	done
+	@$(BIN)/python -m worldmodels claims
+
+TARGET ?= quickstart
+report: env ## One HTML file with every table, figure and film of the finished TARGET
+	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake $(TARGET) --report report.html
+
+claims: env ## Write reports/claims.md and reports/numbers.tex from the committed tables
+	$(BIN)/python -m worldmodels claims
+
+EXPERIMENT ?= doom-laptop
+crate: env ## Pack the finished EXPERIMENT as an RO-Crate
+	$(BIN)/python -m worldmodels crate $(EXPERIMENT) --output $(EXPERIMENT).zip
 
 lock: ## Resolve pyproject.toml again and write the lock
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock

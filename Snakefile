@@ -15,6 +15,9 @@ min_version("9.27")
 configfile: "config.yaml"
 
 
+report: "workflow/report/workflow.rst"
+
+
 wildcard_constraints:
     experiment=r"[a-z0-9][a-z0-9.-]*",
     dataset=r"[a-z0-9][a-z0-9.-]*",

@@ -14,7 +14,12 @@ def commands() -> dict[str, str]:
 
     names = [module.name for module in pkgutil.iter_modules(worldmodels.stages.__path__)]
     found = {name: f"worldmodels.stages.{name}" for name in names if name != "stage"}
-    tools = {"benchmark": "worldmodels.benchmarks.run", "describe_config": "worldmodels.config.describe"}
+    tools = {
+        "benchmark": "worldmodels.benchmarks.run",
+        "claims": "worldmodels.figures.claims_page",
+        "crate": "worldmodels.figures.crate",
+        "describe_config": "worldmodels.config.describe",
+    }
     return found | tools
 
 

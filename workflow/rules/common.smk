@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import yaml
+from worldmodels.config import captions
 from worldmodels.config.published_weights import released_files
 from worldmodels.provenance import code_fingerprint
 from worldmodels.runtime import cluster
@@ -191,6 +192,24 @@ def stage_config(stage):
         return blocks.simple_block(stage, CONFIG, options).canonical_json()
 
     return block
+
+
+def report_category(wildcards):
+    return captions.category(CONFIG, wildcards.experiment)
+
+
+def figure_labels(form):
+    """Labels of a figure in the report; two forms become a switch there."""
+
+    def labels(wildcards):
+        return {"figure": captions.FIGURE_TITLES.get(wildcards.figure, wildcards.figure), "form": form}
+
+    return labels
+
+
+def about_experiment(wildcards, input):
+    """Params function: words for captions. It takes `input` so that Snakemake does not compare it: words rerun nothing."""
+    return captions.about(CONFIG, wildcards.experiment)
 
 
 def task_name(wildcards):

@@ -4,6 +4,7 @@
 localrules:
     tabulate,
     plot,
+    show,
 
 
 rule tabulate:
@@ -11,9 +12,27 @@ rule tabulate:
         episodes=all_controllers("episodes.csv"),
         controllers=all_controllers("controller.json", only_evolved=True),
     output:
-        csv=report("results/{experiment}/table.csv", category="{experiment}", caption="../report/table.rst"),
-        markdown="results/{experiment}/table.md",
-        latex="results/{experiment}/table.tex",
+        csv=report(
+            "results/{experiment}/table.csv",
+            category=report_category,
+            subcategory="Tables",
+            labels={"table": "Scores", "form": "Save (CSV)"},
+            caption="../report/table.rst",
+        ),
+        markdown=report(
+            "results/{experiment}/table.md",
+            category=report_category,
+            subcategory="Tables",
+            labels={"table": "Scores", "form": "Save (Markdown)"},
+            caption="../report/table.rst",
+        ),
+        latex=report(
+            "results/{experiment}/table.tex",
+            category=report_category,
+            subcategory="Tables",
+            labels={"table": "Scores", "form": "Save (LaTeX)"},
+            caption="../report/table.rst",
+        ),
     log:
         "results/{experiment}/logs/tabulate.log",
     benchmark:
@@ -27,6 +46,7 @@ rule tabulate:
         gpu=0,
     params:
         controllers=controllers_option,
+        about=about_experiment,
         config=stage_config("tabulate"),
         code=code_of("tabulate"),
     shell:
@@ -48,8 +68,20 @@ rule plot:
         latents=shown_model("latents.h5"),
         controller=shown_controller,
     output:
-        svg=report("results/{experiment}/figures/{figure}.svg", category="{experiment}", caption="../report/figure.rst"),
-        pdf="results/{experiment}/figures/{figure}.pdf",
+        svg=report(
+            "results/{experiment}/figures/{figure}.svg",
+            category=report_category,
+            subcategory="Figures",
+            labels=figure_labels("Picture (SVG)"),
+            caption="../report/figure.rst",
+        ),
+        pdf=report(
+            "results/{experiment}/figures/{figure}.pdf",
+            category=report_category,
+            subcategory="Figures",
+            labels=figure_labels("Print (PDF)"),
+            caption="../report/figure.rst",
+        ),
     log:
         "results/{experiment}/logs/plot-{figure}.log",
     benchmark:
@@ -62,6 +94,7 @@ rule plot:
         runtime=15,
         gpu=0,
     params:
+        about=about_experiment,
         config=stage_config("plot"),
         code=code_of("plot"),
     shell:
@@ -79,8 +112,20 @@ rule film:
         latents=shown_model("latents.h5"),
         controller=shown_controller,
     output:
-        real=report("results/{experiment}/videos/real.mp4", category="{experiment}", caption="../report/film.rst"),
-        dream=report("results/{experiment}/videos/dream.mp4", category="{experiment}", caption="../report/film.rst"),
+        real=report(
+            "results/{experiment}/videos/real.mp4",
+            category=report_category,
+            subcategory="Films",
+            labels={"film": "Real environment", "form": "Save (MP4)"},
+            caption="../report/film_real.rst",
+        ),
+        dream=report(
+            "results/{experiment}/videos/dream.mp4",
+            category=report_category,
+            subcategory="Films",
+            labels={"film": "Dream", "form": "Save (MP4)"},
+            caption="../report/film_dream.rst",
+        ),
     log:
         "results/{experiment}/logs/film.log",
     benchmark:
@@ -93,9 +138,58 @@ rule film:
         runtime=30,
         gpu=0,
     params:
+        about=about_experiment,
         config=stage_config("film"),
         code=code_of("film", plays_task=always),
     shell:
         "python -m worldmodels film --vae {input.vae} --mdn-rnn {input.mdn_rnn} --latents {input.latents} "
         "--controller {input.controller} --real {output.real} --dream {output.dream} "
         "--config {params.config:q} --threads {threads} --log {log}"
+
+
+rule show:
+    input:
+        table="results/{experiment}/table.md",
+        real="results/{experiment}/videos/real.mp4",
+        dream="results/{experiment}/videos/dream.mp4",
+    output:
+        table=report(
+            "results/{experiment}/table.html",
+            category=report_category,
+            subcategory="Tables",
+            labels={"table": "Scores", "form": "Read (HTML)"},
+            caption="../report/table.rst",
+        ),
+        real=report(
+            "results/{experiment}/videos/real.html",
+            category=report_category,
+            subcategory="Films",
+            labels={"film": "Real environment", "form": "Play"},
+            caption="../report/film_real.rst",
+        ),
+        dream=report(
+            "results/{experiment}/videos/dream.html",
+            category=report_category,
+            subcategory="Films",
+            labels={"film": "Dream", "form": "Play"},
+            caption="../report/film_dream.rst",
+        ),
+    log:
+        "results/{experiment}/logs/show.log",
+    benchmark:
+        "results/{experiment}/benchmarks/show.jsonl"
+    conda:
+        "../../envs/worldmodels.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    params:
+        about=about_experiment,
+        config=stage_config("show"),
+        code=code_of("show"),
+    shell:
+        "python -m worldmodels show --table {input.table} --real {input.real} --dream {input.dream} "
+        "--table-page {output.table} --real-page {output.real} --dream-page {output.dream} "
+        "--config {params.config:q} --log {log}"

@@ -90,6 +90,12 @@ class ReportBlock(Options):
     task: TaskOptions
 
 
+class ShowBlock(Options):
+    """Block of show."""
+
+    title: str
+
+
 class FilmBlock(Options):
     """Block of film."""
 
@@ -117,6 +123,7 @@ SIMPLE_BLOCKS: dict[str, Callable[[ExperimentOptions, TaskOptions], Options]] = 
     ),
     "tabulate": lambda experiment, task: ReportBlock(experiment=experiment, task=task),
     "plot": lambda experiment, task: ReportBlock(experiment=experiment, task=task),
+    "show": lambda experiment, _: ShowBlock(title=experiment.title),
     "film": lambda experiment, task: FilmBlock(
         task=scored_task(task, experiment.evaluation),
         evaluation=experiment.evaluation,

@@ -118,8 +118,9 @@ def figure_names(config: Config, experiment: str) -> list[str]:
 def products(config: Config, experiment: str) -> list[str]:
     """Everything that people look at: tables, figures, films."""
     folder = f"results/{experiment}"
-    tables = [f"{folder}/table.{suffix}" for suffix in ("csv", "md", "tex")]
+    tables = [f"{folder}/table.{suffix}" for suffix in ("csv", "md", "tex", "html")]
     figures = [
         f"{folder}/figures/{name}.{suffix}" for name in figure_names(config, experiment) for suffix in ("svg", "pdf")
     ]
-    return [*tables, *figures, f"{folder}/videos/real.mp4", f"{folder}/videos/dream.mp4"]
+    films = [f"{folder}/videos/{name}.{suffix}" for name in ("real", "dream") for suffix in ("mp4", "html")]
+    return [*tables, *figures, *films]

@@ -1,0 +1,87 @@
+"""What the captions of the report say of an experiment, in words; workflow/report/*.rst stands around them.
+
+Everything comes from the configuration: a caption promises nothing that the run did not do.
+"""
+
+import re
+
+from worldmodels.config.datasets import DatasetOptions
+from worldmodels.config.experiments import Config, ExperimentOptions
+from worldmodels.config.load import experiment_options
+
+FIGURE_TITLES = {
+    "evolution": "Evolution of the controllers",
+    "scores": "Scores in the real environment",
+    "reconstructions": "What V keeps of a frame",
+    "dream": "A dream, step by step",
+    "training": "Training of V and M",
+    "temperature": "Score against temperature",
+}
+"""Labels of the figures, by name."""
+SCALES = {
+    "paper": "the paper's scale",
+    "laptop": "laptop scale, smaller than the paper's: no number here confirms or refutes the paper",
+    "smoke": "smoke test, **its numbers mean nothing**: it only shows that the workflow runs",
+}
+PAPERS = {
+    "world-models-doom": "Ha & Schmidhuber 2018, table 2",
+    "world-models-carracing": "Ha & Schmidhuber 2018, table 1",
+    "dropouts-dream-land": "Wellmer & Kwok 2021",
+}
+"""Where the published numbers beside ours stand, by an experiment's `published`."""
+
+
+def category(config: Config, experiment: str) -> str:
+    """The report's category of an experiment: its title, and its name, since two titles may be the same."""
+    title = experiment_options(config, experiment).title.replace(":", ",")  # a colon ends the name of a link
+    return f"{title} ({experiment})" if title else experiment
+
+
+class About(dict[str, str]):
+    """Facts for captions; the report lists a job's parameters, where they would only say it all again."""
+
+    def __str__(self) -> str:
+        return "(see the description)"
+
+
+def about(config: Config, experiment: str) -> About:
+    """Facts for captions, as reStructuredText: title, paper, score, and the protocol behind every number."""
+    options = experiment_options(config, experiment)
+    dataset = config.datasets[options.dataset]
+    return About(
+        title=escape(options.title or experiment),
+        paper=PAPERS.get(options.published or "", "no published table"),
+        real="real game" if dataset.task.name == "take_cover" else "real environment",
+        protocol=" ".join(_protocol(experiment, options, dataset)),
+    )
+
+
+def _protocol(experiment: str, options: ExperimentOptions, dataset: DatasetOptions) -> list[str]:
+    seeds = ", ".join(str(seed) for seed in options.training_seeds)
+    models = f" V and M are those of ``{options.models_from}``." if options.models_from else ""
+    return [
+        f"**Scale:** {SCALES[options.scale]}.",
+        f"**Training seeds:** {len(options.training_seeds)} ({seeds}).",
+        f"**Report episodes:** {options.evaluation.episodes:,} a variant and training seed, none of them seen before.",
+        f"**Data:** {dataset.shards * dataset.episodes_per_shard:,} rollouts of a random policy "
+        f"(``{options.dataset}``).{models}",
+        f"**Budget of a controller:** {_budget(options)}.",
+        f"**Make it again:** ``snakemake --cores all results/{experiment}/table.csv``.",
+    ]
+
+
+def _budget(options: ExperimentOptions) -> str:
+    """Size of the evolution. Dreams and real episodes are told apart by what the variants ask for."""
+    evolution = options.evolution
+    places = {one.environment for one in options.variants.values() if one.policy == "evolved"}
+    words = {frozenset({"dream"}): "dreams", frozenset({"real"}): "real episodes"}
+    episodes = words.get(frozenset(places), "dreams or real episodes")
+    return (
+        f"{evolution.generations:,} generations of {evolution.population} × {evolution.rollouts} {episodes} "
+        f"of at most {evolution.max_steps:,} steps"
+    )
+
+
+def escape(text: str) -> str:
+    """Text that reStructuredText shows as it is."""
+    return re.sub(r"([\\*`|_])", r"\\\1", text)

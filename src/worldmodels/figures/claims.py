@@ -1,0 +1,193 @@
+"""What the reproduced papers claim, each with its place in the paper and with the test that our tables put it to.
+
+The numbers come from `published.py`, so that none is typed twice. A paper without a table here is not built yet; its
+claims are listed all the same, so that nobody takes silence for agreement.
+"""
+
+from typing import NamedTuple
+
+from worldmodels.figures.judgement import Above, Beats, Cheats, Falls, SameScore, Test
+from worldmodels.figures.published import PUBLISHED, QUOTED, PublishedRow, as_text
+from worldmodels.figures.wording import WORDING
+
+
+class Claim(NamedTuple):
+    """One statement of a paper. test: None as long as nothing of ours can answer."""
+
+    text: str
+    paper: str  # what the paper reports
+    where: str
+    test: Test | None = None
+
+
+class Paper(NamedTuple):
+    """A paper, or the part of it that one kind of experiment tests. table: an experiment's `published`."""
+
+    title: str
+    table: str | None
+    claims: tuple[Claim, ...]
+
+
+def _value(row: PublishedRow) -> str:
+    dream = f"dream {as_text(row.virtual)}, " if row.virtual else ""
+    return f"{dream}real {as_text(row.actual)}"
+
+
+def _rows(table: str, where: str) -> tuple[Claim, ...]:
+    """Every row of a published table as a claim."""
+    return tuple(
+        Claim(f"score of `{variant}`", _value(row), where, SameScore(variant))
+        for variant, row in PUBLISHED[table].items()
+    )
+
+
+def _real(table: str, *variants: str) -> str:
+    return ", ".join(as_text(PUBLISHED[table][variant].actual) for variant in variants)
+
+
+RELEASED = "arXiv 2109.08342, released results"
+DOOM, CARS, CAR_DREAMS = "world-models-doom", "world-models-carracing", "dropouts-dream-land"
+TEMPERATURES = tuple(name for name in PUBLISHED[DOOM] if name != "random")
+LEADERBOARD = QUOTED[DOOM]["gym leaderboard"].actual or (0.0, 0.0)
+
+WORLD_MODELS_DOOM = Paper(
+    "Ha & Schmidhuber 2018, World Models: Doom Take Cover",
+    DOOM,
+    (
+        Claim(
+            f"an agent that learned only inside its dream solves the real game: mean survival above "
+            f"{WORDING['take_cover'].solved:.0f} tics",
+            _real(DOOM, "tau-1.15"),
+            "section 4, table 2",
+            Above("tau-1.15", WORDING["take_cover"].solved),
+        ),
+        Claim(
+            f"that agent survives longer than the best of the leaderboard, {LEADERBOARD[0]:g}",
+            _real(DOOM, "tau-1.15"),
+            "section 4, table 2",
+            Above("tau-1.15", LEADERBOARD[0]),
+        ),
+        Claim(
+            "what is learned in the dream helps in the real game: longer survival than the random policy",
+            _real(DOOM, "tau-1.15", "random"),
+            "section 4, table 2",
+            Beats("tau-1.15", ("random",)),
+        ),
+        *(
+            Claim(
+                f"in a cold dream (`{name}`) C learns to cheat its world model: a high score in the dream, a real one "
+                "no better than the random policy's",
+                _value(PUBLISHED[DOOM][name]),
+                "section 4, table 2",
+                Cheats(name),
+            )
+            for name in ("tau-0.10", "tau-0.50")
+        ),
+        Claim(
+            "a hotter dream is harder: the score in the dream falls with temperature",
+            ", ".join(as_text(PUBLISHED[DOOM][name].virtual) for name in TEMPERATURES),
+            "section 4, table 2",
+            Falls(TEMPERATURES),
+        ),
+        Claim(
+            "a temperature of 1.15 transfers best of the five",
+            _real(DOOM, *TEMPERATURES),
+            "section 4, table 2",
+            Beats("tau-1.15", tuple(name for name in TEMPERATURES if name != "tau-1.15")),
+        ),
+        *_rows(DOOM, "table 2"),
+    ),
+)
+WORLD_MODELS_CARS = Paper(
+    "Ha & Schmidhuber 2018, World Models: CarRacing",
+    CARS,
+    (
+        Claim(
+            f"a linear controller of z and h solves the task: mean above {WORDING['car_racing'].solved:.0f}",
+            _real(CARS, "z-h"),
+            "section 3, table 1",
+            Above("z-h", WORDING["car_racing"].solved),
+        ),
+        Claim(
+            "M's memory helps: z and h drive better than z alone",
+            _real(CARS, "z-h", "z-only"),
+            "section 3, table 1",
+            Beats("z-h", ("z-only",)),
+        ),
+        Claim(
+            "a hidden layer on z alone helps",
+            _real(CARS, "z-hidden", "z-only"),
+            "section 3, table 1",
+            Beats("z-hidden", ("z-only",)),
+        ),
+        Claim(
+            "a hidden layer does not replace M's memory",
+            _real(CARS, "z-h", "z-hidden"),
+            "section 3, table 1",
+            Beats("z-h", ("z-hidden",)),
+        ),
+        *_rows(CARS, "table 1"),
+    ),
+)
+DREAM_LAND = Paper(
+    "Wellmer & Kwok 2021, Dropout's Dream Land: CarRacing learned in the dream",
+    CAR_DREAMS,
+    (
+        Claim(
+            "dropout in M's dreams makes controllers transfer better",
+            _real(CAR_DREAMS, "dream-dropout", "dream"),
+            RELEASED,
+            Beats("dream-dropout", ("dream",)),
+        ),
+        *_rows(CAR_DREAMS, RELEASED),
+    ),
+)
+ORDER, FIGURE = "an order of curves", "a figure without numbers"
+UNREAD = "experiments (told second-hand; to be checked against the paper)"
+RES = Paper(
+    "Chiappa et al. 2017, Recurrent Environment Simulators",
+    None,
+    (
+        Claim(
+            "error 100 steps ahead falls with more consecutive prediction-dependent steps in training",
+            ORDER,
+            "section 3.1",
+        ),
+        Claim("error 5 and 10 steps ahead rises with them", ORDER, "section 3.1"),
+        Claim("longer training sequences help: 10 to 15 frames more than 15 to 20", ORDER, "section 3.1"),
+        Claim("an action-dependent transition predicts the harder games better than Oh et al.'s", ORDER, "figure 45"),
+        Claim("a simulator that draws no frame between its steps (prediction-independent) works", FIGURE, "section 4"),
+    ),
+)
+OH = Paper(
+    "Oh et al. 2015, Action-Conditional Video Prediction",
+    None,
+    (
+        Claim("convolutional networks with factored actions predict 100 steps of five Atari games", FIGURE, UNREAD),
+        Claim("they predict better than networks without actions or without convolutions", ORDER, UNREAD),
+        Claim("DQN still plays when its frames are predictions several steps old", FIGURE, UNREAD),
+        Claim("exploration informed by predictions improves DQN in some games", "table 1", UNREAD),
+    ),
+)
+BUESING = Paper(
+    "Buesing et al. 2018, Learning and Querying Fast Generative Models",
+    None,
+    (
+        Claim("Ms Pacman: a stochastic state-space model gains likelihood over a VAE", "sSSM 4.3 ± 0.3", "table 1"),
+        Claim("it gains as much as a recurrent autoregressive model", "RAR 4.3 ± 0.5", "table 1"),
+        Claim("a deterministic one gains less", "dSSM-DET 0.4 ± 0.3", "table 1"),
+        Claim("state-space models imagine faster than autoregressive ones", "5.2 times", "table 1"),
+        Claim("jumpy models imagine faster still", "13.6 times", "table 1"),
+    ),
+)
+I2A = Paper(
+    "Weber et al. 2017 and Buesing et al. 2018, imagination-augmented agents (I2A) on Ms Pacman",
+    None,
+    (
+        Claim("I2A on a state-space model scores above a model-free agent", ORDER, "Buesing, figure 3"),
+        Claim("roll-outs that the agent learns to query beat distilled ones", ORDER, "Buesing, figure 3"),
+        Claim("a model of latent states beats one of pixels", ORDER, "Buesing, figure 3"),
+        Claim("part of the gain is architecture: a copy model beats a model-free agent", ORDER, "Buesing, figure 3"),
+    ),
+)
+PAPERS = (WORLD_MODELS_DOOM, WORLD_MODELS_CARS, DREAM_LAND, RES, OH, BUESING, I2A)
