@@ -63,7 +63,7 @@ DefMemPerCPU=500
 NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={port_n1} CPUs=8 RealMemory=9000 Gres=gpu:a100:2
 NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={port_n2} CPUs=8 RealMemory=9000
 PartitionName=cpu Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP
-PartitionName=gpu Nodes=n1 MaxTime=04:00:00 State=UP
+PartitionName=gpu Nodes=n1 MaxTime=1-00:00:00 State=UP
 """
 
 

@@ -28,6 +28,9 @@ def test_mistakes_end_in_one_sentence_before_anything_is_submitted(submitting, c
     target = "results/data/doom-random-smoke/000.h5"
     status, output = submit(submitting, "--max-threads", "64", TABLE)
     assert status != 0 and "a job asks for 64 cores, but the largest node has 8" in output
+    submitting.edit("profiles/slurm/partitions.yaml", "  gpu:\n    max_runtime: 1440", "  gpu:\n    max_runtime: 9000")
+    status, output = submit(submitting, target)
+    assert status != 0 and "partition 'gpu' runs no job longer than 1440 minutes" in output
     submitting.edit("profiles/slurm/partitions.yaml", "  gpu:", "  gpus:")
     status, output = submit(submitting, target)
     assert status != 0 and "SLURM has no partition 'gpus'; it has cpu, gpu" in output

@@ -253,10 +253,10 @@ def submits_to_slurm():
 def prepare_slurm():
     """Stop what SLURM would never start, and ask squeue where there is no accounting to ask."""
     settings = workflow.executor_settings
-    limits = Path(settings.partition_config) if settings.partition_config else None
-    partitions = yaml.safe_load(limits.read_text())["partitions"] if limits else []
+    text = Path(settings.partition_config).read_text() if settings.partition_config else "partitions: {}"
+    limits = {name: limit.get("max_runtime", 0) for name, limit in yaml.safe_load(text)["partitions"].items()}
     jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
-    cluster.require_slurm(partitions, max((job.threads for job in jobs), default=1))
+    cluster.require_slurm(limits, max((job.threads for job in jobs), default=1))
     if not cluster.keeps_accounting():
         settings.status_command = "squeue"
     for job in cluster.cancel_orphans(Path.cwd()):

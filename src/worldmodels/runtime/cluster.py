@@ -5,10 +5,11 @@ Snakemake waits for ever for the status of jobs on a cluster that keeps no accou
 """
 
 import difflib
+import math
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from worldmodels.errors import UserError
@@ -43,25 +44,48 @@ def _workflow_profile(arguments: Sequence[str]) -> str | None:
     return None
 
 
-def require_slurm(partitions: Iterable[str], cores: int) -> None:
-    """Raise UserError unless SLURM answers, has all `partitions`, and some node with as many `cores` as one job asks."""
+def require_slurm(limits: Mapping[str, float], cores: int) -> None:
+    """Raise UserError unless SLURM answers and could start every job.
+
+    limits: what profiles/slurm/partitions.yaml allows a job in each partition, in minutes. cores: what the largest job asks.
+    """
     if shutil.which("sbatch") is None:
         raise UserError(
             "this machine has no sbatch, so it cannot submit to SLURM. Run this on the cluster's login node, or without "
             "--workflow-profile for this machine alone."
         )
-    rows = [line.split() for line in _ask("sinfo", "--noheader", "--format=%R %c").splitlines()]
-    known = {name for name, _ in rows}
-    for name in sorted(set(partitions) - known):
-        raise UserError(
-            f"SLURM has no partition '{name}'; it has {', '.join(sorted(known))}. Correct profiles/slurm/partitions.yaml."
-        )
-    largest = max(int(count.rstrip("+")) for _, count in rows)
+    rows = [line.split() for line in _ask("sinfo", "--noheader", "--format=%R %c %l").splitlines()]
+    _require_partitions(limits, {name: _minutes(limit) for name, _, limit in rows})
+    largest = max(int(count.rstrip("+")) for _, count, _ in rows)
     if cores > largest:
         raise UserError(
             f"a job asks for {cores} cores, but the largest node has {largest}: it would wait for ever. Set max-threads: "
             f"{largest} (or less) in profiles/slurm/profile.yaml, or give --max-threads {largest}."
         )
+
+
+def _require_partitions(limits: Mapping[str, float], allowed: Mapping[str, float]) -> None:
+    """`allowed`: longest job of each partition that SLURM has, in minutes."""
+    for name, limit in limits.items():
+        if name not in allowed:
+            raise UserError(
+                f"SLURM has no partition '{name}'; it has {', '.join(sorted(allowed))}. Correct "
+                "profiles/slurm/partitions.yaml."
+            )
+        if limit > allowed[name]:
+            raise UserError(
+                f"partition '{name}' runs no job longer than {allowed[name]:.0f} minutes, and one that asks for more would "
+                f"wait for ever. Set its max_runtime to {allowed[name]:.0f} in profiles/slurm/partitions.yaml."
+            )
+
+
+def _minutes(limit: str) -> float:
+    """SLURM's time limit, [days-][[hours:]minutes:]seconds or `infinite`, in minutes."""
+    if limit == "infinite":
+        return math.inf
+    days, _, clock = limit.rpartition("-")
+    hours, minutes, seconds = ([0, 0, 0] + [int(part) for part in clock.split(":")])[-3:]
+    return 1440 * int(days or 0) + 60 * hours + minutes + seconds / 60
 
 
 def keeps_accounting() -> bool:

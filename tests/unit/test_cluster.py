@@ -1,0 +1,69 @@
+"""What is checked before a head submits anything, as far as no SLURM is needed."""
+
+import json
+import math
+import os
+
+import pytest
+
+from worldmodels.errors import UserError
+from worldmodels.runtime import head
+from worldmodels.runtime.cluster import _minutes, require_workflow_profile
+
+
+@pytest.fixture
+def profiles(tmp_path):
+    for name in ("default", "slurm"):
+        (tmp_path / "profiles" / name).mkdir(parents=True)
+        (tmp_path / "profiles" / name / "profile.yaml").write_text("jobs: 1\n")
+    return tmp_path / "profiles"
+
+
+@pytest.mark.parametrize(
+    "words", [["--workflow-profile", "slrum"], ["--workflow-profile=slrum"], ["--workflow-prof", "slrum"]]
+)
+def test_misspelt_profile_is_an_error(profiles, words):
+    with pytest.raises(UserError, match=r"Did you mean '.*slurm'"):
+        require_workflow_profile(["snakemake", "-n", *words, "smoke"], profiles)
+
+
+def test_profiles_by_name_by_path_and_none_are_fine(profiles):
+    for value in ("slurm", str(profiles / "slurm"), str(profiles / "slurm" / "profile.yaml"), "none"):
+        require_workflow_profile(["snakemake", "--workflow-profile", value], profiles)
+    require_workflow_profile(["snakemake", "--cores", "2"], profiles)
+
+
+def test_time_limits():
+    assert [_minutes(limit) for limit in ("30:00", "4:00:00", "1-12:00:00", "infinite")] == [30, 240, 2160, math.inf]
+
+
+def test_second_head_learns_who_is_first(tmp_path):
+    first = head.take_lock(tmp_path / "results")
+    with pytest.raises(UserError, match=f"another snakemake \\(process {os.getpid()} on "):
+        head.take_lock(tmp_path / "results")
+    first.close()
+    with head.take_lock(tmp_path / "results"):
+        assert json.loads((tmp_path / "results" / ".lock").read_text())["pid"] == os.getpid()
+
+
+def test_clocks_that_differ_are_an_error(tmp_path, monkeypatch):
+    now = head.time.time
+    monkeypatch.setattr(head.time, "time", lambda: now() + 60)
+    with pytest.raises(UserError, match="differ by 60 s"):
+        head.take_lock(tmp_path / "results")
+
+
+def test_results_that_cannot_be_written(on_small_disk):
+    """A file system mounted read-only stops root too."""
+    script = """
+import subprocess
+from pathlib import Path
+from worldmodels.errors import UserError
+from worldmodels.runtime.head import take_lock
+subprocess.run(["mount", "-o", "remount,ro", "small"], check=True)
+try:
+    take_lock(Path("small/results"))
+except UserError as error:
+    print(error)
+"""
+    assert "cannot be written: Read-only file system" in on_small_disk(script, 100)
