@@ -4,7 +4,7 @@
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-from worldmodels.config import blocks, dag
+from worldmodels.config import dag, jobs
 from worldmodels.config.load import experiment_options, load_config
 from worldmodels.errors import UserError
 

@@ -93,7 +93,7 @@ rule film:
         gpu=0,
     params:
         config=stage_config("film"),
-        code=code_of("film", plays_task=always),
+        code=code_of("film"),
     shell:
         "python -m worldmodels film --vae {input.vae} --mdn-rnn {input.mdn_rnn} --latents {input.latents} "
         "--controller {input.controller} --real {output.real} --dream {output.dream} "

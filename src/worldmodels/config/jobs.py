@@ -1,0 +1,213 @@
+"""The jobs of the workflow: which stage makes which files of an experiment, from what, with which options and code.
+
+The rules ask here for a job's config block and modules, and `python -m worldmodels status` for whole lists of jobs. The
+paths stand in the rules too, where Snakemake needs them; a test compares the two with a dry run.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from worldmodels.config import blocks, dag
+from worldmodels.config.datasets import DatasetOptions
+from worldmodels.config.experiments import Config, Variant
+from worldmodels.config.load import experiment_options
+from worldmodels.config.options import Options
+from worldmodels.errors import UserError
+
+PLAYING_STAGES = {
+    "collect_rollouts": (),
+    "evolve_controller": ("evaluation",),
+    "evaluate_controller": (),
+    "film": (),
+}
+"""Stages whose code includes the task's where their block has one, and what else they then run."""
+
+
+class Files(NamedTuple):
+    """What one rule writes, as patterns over its wildcards."""
+
+    outputs: tuple[str, ...]
+    log: str
+
+
+def _in_experiment(log: str, *outputs: str) -> Files:
+    folder = "results/{experiment}"
+    return Files(tuple(f"{folder}/{name}" for name in outputs), f"{folder}/logs/{log}.log")
+
+
+def _in_seed(log: str, folder: str, *outputs: str) -> Files:
+    return _in_experiment(f"seed-{{seed}}/{log}", *(f"seed-{{seed}}/{folder}{name}" for name in outputs))
+
+
+FILES = {
+    "collect_rollouts": Files(("results/data/{dataset}/{shard}.h5",), "results/data/{dataset}/logs/{shard}.log"),
+    "train_vae": _in_seed("train_vae", "models/vae/", "weights.safetensors", "metrics.csv"),
+    "encode_latents": _in_seed("encode_latents", "", "latents.h5"),
+    "train_mdn_rnn": _in_seed("train_mdn_rnn", "models/mdn_rnn/", "weights.safetensors", "metrics.csv", "deaths.json"),
+    "initialise_vae": _in_seed("initialise_vae", "models/vae-untrained/", "weights.safetensors"),
+    "initialise_mdn_rnn": _in_seed("initialise-{memory}", "models/{memory}/", "weights.safetensors"),
+    "evolve_controller": _in_seed(
+        "evolve_controller-{variant}", "controllers/{variant}/", "controller.json", "history.csv"
+    ),
+    "evaluate_controller": _in_seed("evaluate_controller-{variant}", "controllers/{variant}/", "episodes.csv"),
+    "tabulate": _in_experiment("tabulate", "table.csv", "table.md", "table.tex"),
+    "plot": _in_experiment("plot-{figure}", "figures/{figure}.svg", "figures/{figure}.pdf"),
+    "film": _in_experiment("film", "videos/real.mp4", "videos/dream.mp4"),
+}
+"""Outputs and log of each stage; the first output names its state folder."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of one stage."""
+
+    stage: str
+    place: Mapping[str, str]  # the rule's wildcards
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    log: str
+    block: Options
+    modules: tuple[str, ...]
+
+    @property
+    def owner(self) -> str:
+        """The experiment or the data set that it works for."""
+        return self.place.get("experiment") or self.place["dataset"]
+
+    @property
+    def what(self) -> str:
+        """Which of the owner's jobs of this stage it is: 'tau-1.15, seed 2'; empty where there is one."""
+        names = [self.place[name] for name in ("variant", "memory", "figure") if name in self.place]
+        numbers = [f"{name} {self.place[name]}" for name in ("shard", "seed") if name in self.place]
+        return ", ".join([*names, *numbers])
+
+
+def stage_block(config: Config, stage: str, place: Mapping[str, str]) -> Options:
+    """The one config block that a job reads. place: the rule's wildcards."""
+    if stage == "collect_rollouts":
+        return blocks.shard_block(dataset_options(config, place["dataset"]))
+    options = experiment_options(config, place["experiment"])
+    if stage in blocks.VARIANT_BLOCKS:
+        variant_options(config, place["experiment"], place["variant"])
+        return blocks.VARIANT_BLOCKS[stage](config, options, place["variant"])
+    return blocks.simple_block(stage, config, options)
+
+
+def stage_modules(stage: str, block: Options) -> list[str]:
+    """Modules whose code a job's result depends on: the stage's, and the task's where it plays one."""
+    task = getattr(block, "task", None)
+    if stage not in PLAYING_STAGES or task is None:
+        return [f"stages.{stage}"]
+    return [f"stages.{stage}", f"envs.{task.name}", *PLAYING_STAGES[stage]]
+
+
+def dataset_options(config: Config, name: str) -> DatasetOptions:
+    """A data set by name. Raises UserError when there is none."""
+    if name not in config.datasets:
+        known = ", ".join(sorted(config.datasets))
+        raise UserError(f"there is no data set '{name}'. config.yaml defines: {known}.")
+    return config.datasets[name]
+
+
+def variant_options(config: Config, experiment: str, variant: str) -> Variant:
+    """A variant by name. Raises UserError when the experiment has none such."""
+    variants = experiment_options(config, experiment).variants
+    if variant not in variants:
+        raise UserError(f"experiment '{experiment}' has no variant '{variant}'; it has {', '.join(variants)}.")
+    return variants[variant]
+
+
+def experiment_jobs(config: Config, experiment: str) -> list[Job]:
+    """All jobs behind an experiment's products, its data set's and those it shares with others too, inputs first."""
+    options = experiment_options(config, experiment)
+    owner = dag.models_owner(config, experiment)
+    found = [*_collection(config, experiment_options(config, owner).dataset)]
+    for seed in options.training_seeds:
+        found += _world_model(config, owner, str(seed))
+        for variant in options.variants:
+            found += _controller(config, experiment, variant, str(seed))
+    found += _report(config, experiment)
+    return list({job.outputs: job for job in found}.values())
+
+
+def _job(config: Config, stage: str, inputs: tuple[str, ...], **place: str) -> Job:
+    block = stage_block(config, stage, place)
+    outputs = tuple(path.format(**place) for path in FILES[stage].outputs)
+    log = FILES[stage].log.format(**place)
+    return Job(stage, place, inputs, outputs, log, block, tuple(stage_modules(stage, block)))
+
+
+def _shards(config: Config, dataset: str) -> tuple[str, ...]:
+    return tuple(dag.shard_paths(dataset, dataset_options(config, dataset)))
+
+
+def _collection(config: Config, dataset: str) -> Iterator[Job]:
+    for shard in range(dataset_options(config, dataset).shards):
+        yield _job(config, "collect_rollouts", (), dataset=dataset, shard=f"{shard:03d}")
+
+
+def _world_model(config: Config, experiment: str, seed: str) -> Iterator[Job]:
+    """V, the latents and M of one training seed."""
+    place = {"experiment": experiment, "seed": seed}
+    shards = _shards(config, experiment_options(config, experiment).dataset)
+    vae = _job(config, "train_vae", shards, **place)
+    latents = _job(config, "encode_latents", (*shards, vae.outputs[0]), **place)
+    yield from (vae, latents, _job(config, "train_mdn_rnn", latents.outputs, **place))
+
+
+def _controller(config: Config, experiment: str, variant: str, seed: str) -> Iterator[Job]:
+    """The agent of one variant and seed: untrained models where it has such, its controller, its episodes."""
+    place = {"experiment": dag.controller_owner(config, experiment, variant), "variant": variant, "seed": seed}
+    if variant_options(config, experiment, variant).policy == "random":
+        yield _job(config, "evaluate_controller", (), **place)
+        return
+    yield from _untrained_models(config, place["experiment"], variant, seed)
+    models = tuple(dag.agent_models(config, place["experiment"], variant, seed).values())
+    evolved = _job(config, "evolve_controller", models, **place)
+    yield evolved
+    yield _job(config, "evaluate_controller", (*models, evolved.outputs[0]), **place)
+
+
+def _untrained_models(config: Config, experiment: str, variant: str, seed: str) -> Iterator[Job]:
+    models = variant_options(config, experiment, variant).models
+    if models == "trained":
+        return
+    place = {"experiment": dag.models_owner(config, experiment), "seed": seed}
+    vae, memory = dag.MODEL_FILES[models]
+    if models == "untrained":
+        yield _job(config, "initialise_vae", (), **place)
+    weights = f"{dag.models_folder(config, experiment, seed)}/models/{vae}/weights.safetensors"
+    yield _job(config, "initialise_mdn_rnn", (weights,), memory=memory, **place)
+
+
+def _report(config: Config, experiment: str) -> Iterator[Job]:
+    """Table, figures, films."""
+    options = experiment_options(config, experiment)
+    evolved = dag.evolved_variants(config, experiment)
+    models = [dag.models_folder(config, experiment, seed) for seed in options.training_seeds]
+    shown = [f"{models[0]}/{name}" for name in ("models/vae/weights.safetensors", "models/mdn_rnn/weights.safetensors")]
+    shown.append(f"{models[0]}/latents.h5")
+    if evolved:
+        film = dag.film_variant(config, experiment)
+        folder = dag.controller_folder(config, experiment, film, options.training_seeds[0])
+        shown.append(f"{folder}/controller.json")
+
+    def controllers(name: str, variants: list[str]) -> list[str]:
+        return [
+            f"{dag.controller_folder(config, experiment, variant, seed)}/{name}"
+            for variant in variants
+            for seed in options.training_seeds
+        ]
+
+    episodes = controllers("episodes.csv", list(options.variants))
+    table = _job(
+        config, "tabulate", (*episodes, *controllers("controller.json", evolved)), experiment=experiment
+    )
+    yield table
+    metrics = [f"{folder}/models/{name}/metrics.csv" for name in ("vae", "mdn_rnn") for folder in models]
+    shard = _shards(config, options.dataset)[0]
+    drawn = (table.outputs[0], *episodes, *controllers("history.csv", evolved), *metrics, shard, *shown)
+    for figure in dag.figure_names(config, experiment):
+        yield _job(config, "plot", drawn, experiment=experiment, figure=figure)
+    yield _job(config, "film", tuple(shown), experiment=experiment)
