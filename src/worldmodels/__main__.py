@@ -14,7 +14,11 @@ def commands() -> dict[str, str]:
 
     names = [module.name for module in pkgutil.iter_modules(worldmodels.stages.__path__)]
     found = {name: f"worldmodels.stages.{name}" for name in names if name != "stage"}
-    tools = {"benchmark": "worldmodels.benchmarks.run", "describe_config": "worldmodels.config.describe"}
+    tools = {
+        "benchmark": "worldmodels.benchmarks.run",
+        "describe_config": "worldmodels.config.describe",
+        "status": "worldmodels.status.run",
+    }
     return found | tools
 
 

@@ -201,9 +201,7 @@ def _report(config: Config, experiment: str) -> Iterator[Job]:
         ]
 
     episodes = controllers("episodes.csv", list(options.variants))
-    table = _job(
-        config, "tabulate", (*episodes, *controllers("controller.json", evolved)), experiment=experiment
-    )
+    table = _job(config, "tabulate", (*episodes, *controllers("controller.json", evolved)), experiment=experiment)
     yield table
     metrics = [f"{folder}/models/{name}/metrics.csv" for name in ("vae", "mdn_rnn") for folder in models]
     shard = _shards(config, options.dataset)[0]
@@ -211,3 +209,29 @@ def _report(config: Config, experiment: str) -> Iterator[Job]:
     for figure in dag.figure_names(config, experiment):
         yield _job(config, "plot", drawn, experiment=experiment, figure=figure)
     yield _job(config, "film", tuple(shown), experiment=experiment)
+
+
+BLOCK_SOURCES = {
+    "train_vae": {"training": "vae"},
+    "encode_latents": {"precision": "vae.precision"},
+    "train_mdn_rnn": {"training": "mdn_rnn"},
+    "initialise_vae": {"model": "vae.model"},
+    "initialise_mdn_rnn": {"model": "mdn_rnn.model"},
+}
+"""Entries of an experiment that the keys of a stage's block come from, where their names differ."""
+
+
+def config_key(config: Config, job: Job, key: str) -> str:
+    """Where in config.yaml a key of a job's block is said: 'training.epochs' of doom's V is experiments.doom.vae.epochs."""
+    head, _, rest = key.partition(".")
+    if job.stage == "collect_rollouts":
+        return f"datasets.{job.owner}.{key}"
+    experiment = f"experiments.{job.owner}"
+    if head in ("task", "policy"):
+        return f"datasets.{config.experiments[job.owner].dataset}.{key}"
+    if head == "experiment":
+        return f"{experiment}.{rest}"
+    source = (
+        f"variants.{job.place['variant']}" if head == "variant" else BLOCK_SOURCES.get(job.stage, {}).get(head, head)
+    )
+    return ".".join(part for part in (experiment, source, rest) if part)
