@@ -227,11 +227,30 @@ def config_key(config: Config, job: Job, key: str) -> str:
     if job.stage == "collect_rollouts":
         return f"datasets.{job.owner}.{key}"
     experiment = f"experiments.{job.owner}"
+    own = _own_key(config, job, key)
+    if own is not None:
+        return f"{experiment}.{own}"
     if head in ("task", "policy"):
         return f"datasets.{config.experiments[job.owner].dataset}.{key}"
     if head == "experiment":
         return f"{experiment}.{rest}"
-    source = (
-        f"variants.{job.place['variant']}" if head == "variant" else BLOCK_SOURCES.get(job.stage, {}).get(head, head)
-    )
+    source = BLOCK_SOURCES.get(job.stage, {}).get(head, head)
     return ".".join(part for part in (experiment, source, rest) if part)
+
+
+def _own_key(config: Config, job: Job, key: str) -> str | None:
+    """The key's place where the variant or the evaluation says what else the experiment or the data set would."""
+    if key == "task.backend" and job.stage in ("evaluate_controller", "film"):
+        return "evaluation.car_racing_backend"
+    if "variant" not in job.place:
+        return None
+    options, entry = config.experiments[job.owner].variants[job.place["variant"]], f"variants.{job.place['variant']}"
+    moved = {"variant": entry}
+    if options.random_policy is not None:
+        moved["policy"] = f"{entry}.random_policy"
+    if options.controller is not None:
+        moved["evolution.controller"] = f"{entry}.controller"
+    for prefix, place in moved.items():
+        if key == prefix or key.startswith(f"{prefix}."):
+            return place + key.removeprefix(prefix)
+    return None
