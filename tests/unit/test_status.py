@@ -91,7 +91,10 @@ def test_failure_is_shown_until_the_next_success(toy, screen):
     assert "latents.h5" in facts["error"] and facts["stage"] == "train_mdn_rnn"
     text = screen()
     assert "FAILED" in text and facts["error"] in text
-    assert re.search(r"log: .*results/toy/logs/seed-1/train_mdn_rnn.log\n    \| \d\d:\d\d:\d\d train_mdn_rnn", text)
+    assert re.search(
+        r"log: .*results/toy/logs/seed-1/train_mdn_rnn.log\n    \| \d\d:\d\d:\d\d train_mdn_rnn on cpu", text
+    )
+    assert text.count(facts["error"]) == 1
     latents.write_bytes(whole)
     toy.write_config(changed_config(mdn_rnn=CONFIG["experiments"]["toy"]["mdn_rnn"] | {"epochs": 1}))
     assert toy.run("train_mdn_rnn").returncode == 0
@@ -222,6 +225,12 @@ def test_plain_in_a_pipe_and_coloured_on_a_terminal(toy, screen):
     assert "\x1b" not in screen()
     found = survey(toy.results, load_config(toy.folder / "config.yaml"), [])
     assert "\x1b[1mEXPERIMENTS\x1b[0m" in as_text(found, coloured)
+
+
+def test_reader_that_has_seen_enough(toy):
+    command = f"{sys.executable} -m worldmodels status | true"
+    result = subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=toy.folder, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_status_is_light(toy):

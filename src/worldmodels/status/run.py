@@ -5,6 +5,7 @@ Reads the results folder alone, so it works on a login node, without SLURM and w
 
 import argparse
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -16,22 +17,29 @@ from worldmodels.status.machine import as_json
 from worldmodels.status.screen import as_text, coloured, plain
 from worldmodels.status.survey import survey
 
+MOST_OFTEN_SECONDS = 0.5
 CLEAR_SCREEN = "\x1b[2J\x1b[H"
 
 
 def main(arguments: list[str]) -> int:
     """Command line."""
     options = _parser().parse_args(arguments)
-    while True:
-        text = _text(options)
-        watched = options.watch is not None and sys.stdout.isatty()
-        print(f"{CLEAR_SCREEN if watched else ''}{text}", flush=True)
-        if options.watch is None:
-            return 0
-        try:
-            time.sleep(options.watch)
-        except KeyboardInterrupt:
-            return 0
+    try:
+        _show(options)
+        while options.watch is not None:
+            time.sleep(max(MOST_OFTEN_SECONDS, options.watch))
+            _show(options)
+    except KeyboardInterrupt:
+        pass
+    except BrokenPipeError:  # `status | head` has seen enough; Python would complain again when it flushes at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _show(options: argparse.Namespace) -> None:
+    text = _text(options)
+    watched = options.watch is not None and sys.stdout.isatty()
+    print(f"{CLEAR_SCREEN if watched else ''}{text}", flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:

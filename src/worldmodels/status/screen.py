@@ -117,7 +117,8 @@ def _failed(one: JobStatus, paint: Paint) -> Iterator[str]:
     yield f"    {one.error}"
     if one.log is not None:
         yield paint(f"    log: {_short(one.log)}", "dim")
-    yield from (paint(f"    | {line}", "dim") for line in one.log_tail)
+    said = [line for line in one.log_tail if one.error is None or one.error not in line]
+    yield from (paint(f"    | {line}", "dim") for line in said)
 
 
 def _short(path: Path) -> Path:
@@ -157,9 +158,9 @@ def reasons(why: Staleness, named: set[str]) -> Iterator[str]:
     new = [change for change in why.config if change.name not in named]
     for change in new:
         yield f"config: {_change(change)}"
-    again = len(why.config) - len(new)
+    again = [change.name for change in why.config if change.name in named]
     if again:
-        yield f"config: {_count(again, 'key')} named above"
+        yield f"config: {again[0] if len(again) == 1 else _count(len(again), 'key')}, as above"
     if why.code_changed:
         files = ", ".join(why.code_files)
         yield f"code changed: {files}" if files else "code changed (its record is too old to name the file)"
@@ -194,7 +195,7 @@ def _experiments(found: Survey, paint: Paint) -> list[str]:
         lines.append(f"  {name:<{width}}  {_summary(jobs, paint)}")
         missing = _missing(jobs)
         if missing:
-            lines.append(paint(f"  {'':<{width}}  missing: {missing}", "dim"))
+            lines += [paint(line, "dim") for line in _wrapped(f"{'':<{width}}  missing: ", missing)]
     absent = [name for name in found.experiments if name not in begun]
     return lines + (_wrapped("not begun: ", ", ".join(absent)) if absent else [])
 

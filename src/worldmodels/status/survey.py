@@ -119,7 +119,7 @@ def _experiment(
 
 def _remade(one: JobStatus) -> tuple[str, ...]:
     """Products that will be or are being made again."""
-    return one.job.outputs if one.job is not None and one.state in ("stale", "running") else ()
+    return one.job.outputs if one.job is not None and one.state not in ("finished", "missing") else ()
 
 
 def job_status(config: Config, job: Job, records: Records, activity: Activity | None, remade: set[str]) -> JobStatus:
