@@ -2,6 +2,7 @@
 # Every job parses this file again, so nothing here imports torch.
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 from snakemake.utils import min_version
 
 from worldmodels.config import dag, jobs
@@ -26,6 +27,7 @@ wildcard_constraints:
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/world_model.smk"
+include: "workflow/rules/published.smk"
 include: "workflow/rules/controller.smk"
 include: "workflow/rules/report.smk"
 

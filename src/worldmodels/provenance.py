@@ -8,6 +8,7 @@ stage's block), `runtime/` (locks, progress, files), and empty `__init__` files.
 import ast
 import hashlib
 import json
+import os
 import platform
 import resource
 import socket
@@ -141,6 +142,14 @@ def hardware() -> dict[str, Any]:
     return facts
 
 
+def slurm_allocation() -> dict[str, str] | None:
+    """Job, node and GPUs that SLURM gave to this process; None outside SLURM."""
+    if "SLURM_JOB_ID" not in os.environ:
+        return None
+    names = {"job": "SLURM_JOB_ID", "node": "SLURMD_NODENAME", "gpus": "CUDA_VISIBLE_DEVICES"}
+    return {name: os.environ.get(variable, "") for name, variable in names.items()}
+
+
 def _processor_name() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -173,6 +182,7 @@ def record_provenance(product: Path, facts: dict[str, Any], began: float) -> Non
         "libraries": library_versions(),
         "hardware": hardware(),
         "host": socket.gethostname(),
+        "slurm": slurm_allocation(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "wall_clock_seconds": round(time.time() - began, 1),
         "peak_memory_mb": round(peak / 1024),

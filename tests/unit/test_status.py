@@ -18,6 +18,7 @@ from worldmodels.config.jobs import config_key, experiment_jobs
 from worldmodels.config.load import load_config
 from worldmodels.provenance import PACKAGE_FOLDER, provenance_path
 from worldmodels.runtime.files import read_json, write_json
+from worldmodels.runtime.head import take_lock
 from worldmodels.runtime.state import StateFolder
 from worldmodels.runtime.stop import StopRequest
 from worldmodels.status.run import main as status_command
@@ -227,6 +228,12 @@ def test_plain_in_a_pipe_and_coloured_on_a_terminal(toy, screen):
     assert "\x1b[1mEXPERIMENTS\x1b[0m" in as_text(found, coloured)
 
 
+def test_snakemake_at_work_is_named(toy, screen):
+    with take_lock(toy.results):
+        assert f"snakemake is working on it (process {os.getpid()} on " in screen()
+    assert "snakemake" not in screen()
+
+
 def test_reader_that_has_seen_enough(toy):
     command = f"{sys.executable} -m worldmodels status | true"
     result = subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=toy.folder, capture_output=True, text=True)
@@ -280,11 +287,19 @@ def test_named_keys_are_those_of_config_yaml():
 @pytest.mark.workflow
 def test_inventory_is_that_of_the_rules(checkout):
     """Status would look for the wrong files, or compare with the wrong options, if a rule said otherwise."""
+    config = load_config(checkout.folder / "config.yaml")
     experiments = ("doom-smoke", "doom-smoke-selection", "carracing-smoke", "carracing-dream-smoke")
+    brought = [
+        checkout.folder / config.experiments["doom-published"].published_weights / f"{name}.json"
+        for name in ("vae", "rnn", "controller")
+    ]
+    for path in brought:  # a dry run only asks whether they are there
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
     (checkout.folder / "Snakefile").open("a").write(
         f"\n\nrule everything:\n    input:\n        *[p for e in {experiments} for p in experiment_products(e)],\n"
     )
-    result = checkout.snakemake("-n", "-p", "everything")
+    result = checkout.snakemake("-n", "-p", "everything", "results/doom-published/table.csv")
     assert result.returncode == 0, result.stderr
     planned = {}
     blocks = re.split(r"\n\[[^\n]*\]\n", result.stdout + result.stderr)
@@ -292,13 +307,13 @@ def test_inventory_is_that_of_the_rules(checkout):
         found = re.search(r"(?:local)?rule (\w+):\n(?:    input: (.*)\n)?    output: (.*)\n    log: (.*)\n", block)
         if found is None:
             continue
-        config = re.search(r"--config '(.*?)' ", block)[1]
+        options = re.search(r"--config '(.*?)' ", block)[1]
         stage, inputs, outputs, log = found[1], found[2] or "", found[3], found[4]
-        planned[frozenset(outputs.split(", "))] = (stage, frozenset(inputs.split(", ")) - {""}, log, config)
+        planned[frozenset(outputs.split(", "))] = (stage, frozenset(inputs.split(", ")) - {""}, log, options)
     ours = {
         frozenset(job.outputs): (job.stage, frozenset(job.inputs), job.log, job.block.canonical_json())
-        for name in experiments
-        for job in experiment_jobs(load_config(checkout.folder / "config.yaml"), name)
+        for name in (*experiments, "doom-published")
+        for job in experiment_jobs(config, name)
     }
     assert ours == planned
     assert len(ours) > 40

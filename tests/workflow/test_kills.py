@@ -1,26 +1,15 @@
 """Kill -9 in every long stage, and of Snakemake itself: the same command ends with the bytes of an undisturbed run."""
 
-import hashlib
 import subprocess
 import time
 
 import psutil
 import pytest
 
+from products import checksums
+
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 LONG_STAGES = ("collect_rollouts", "train_vae", "train_mdn_rnn", "evolve_controller", "evaluate_controller")
-
-
-def checksums(checkout):
-    """Of every product whose bytes must not depend on interruptions."""
-    results = checkout.folder / "results"
-    patterns = ("data/*/*.h5", "*/seed-*/**/*.safetensors", "*/seed-*/*.h5", "*/seed-*/**/*.csv", "*/table.*")
-    paths = {path for pattern in patterns for path in results.glob(pattern)}
-    return {
-        str(path.relative_to(results)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in paths
-        if ".state" not in path.parts and not path.name.endswith(".json")
-    }
 
 
 def stages_of(head):

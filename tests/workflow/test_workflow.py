@@ -34,6 +34,51 @@ def test_models_are_shared_and_equal_controllers_taken_over(checkout):
     assert both["evolve_controller"] == planned["evolve_controller"] == 15
 
 
+def put_released_weights(checkout, game, experiment):
+    """Random files in the released format, where the experiment looks for them."""
+    import numpy as np
+
+    from worldmodels.models.published_weights import RELEASED, mdn_rnn_shapes, vae_shapes
+
+    folder = checkout.folder / "published-weights" / experiment.removesuffix("-published")
+    folder.mkdir(parents=True)
+    rng, sizes = np.random.default_rng(0), RELEASED[game]
+    lstm, head = mdn_rnn_shapes(sizes.mdn_rnn)
+    for name, shapes in {"vae": vae_shapes(sizes.vae), "rnn": lstm + head}.items():
+        arrays = [rng.integers(-300, 300, shape).tolist() for shape in shapes]
+        (folder / f"{name}.json").write_text(json.dumps(arrays))
+    weights = rng.normal(size=sizes.controller_size).round(4).tolist()
+    (folder / "controller.json").write_text(json.dumps([weights, 900.0]))
+
+
+@pytest.mark.parametrize("experiment", ["doom-published", "carracing-published"])
+def test_released_weights_are_scored_without_training(checkout, experiment):
+    """Nothing is collected or trained; without the files, one sentence says where they come from."""
+    missing = checkout.snakemake("-n", f"results/{experiment}/table.csv")
+    assert missing.returncode != 0
+    assert "does not exist, and the workflow downloads nothing. Put " in missing.stdout + missing.stderr
+    folder = checkout.folder / "published-weights" / experiment.removesuffix("-published")
+    folder.mkdir(parents=True)
+    for name in ("vae", "rnn", "controller"):
+        (folder / f"{name}.json").write_text("[]")
+    planned = checkout.planned(f"results/{experiment}/table.csv")
+    assert planned == {"import_published_weights": 1, "evaluate_controller": 2, "tabulate": 1}
+
+
+def test_released_weights_become_a_table(checkout):
+    put_released_weights(checkout, "Doom", "doom-published")
+    checkout.edit(
+        "config.yaml", "evaluation: {precision: fp32}", "evaluation: {precision: fp32, episodes: 2, games: 2}"
+    )
+    result = checkout.snakemake("results/doom-published/table.csv")
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-6000:]
+    with (checkout.folder / "results/doom-published/table.csv").open() as file:
+        rows = {row["variant"]: row for row in csv.DictReader(file)}
+    assert int(rows["published"]["actual_n"]) == 2 and float(rows["published"]["actual_mean"]) > 20
+    assert rows["published"]["paper_actual"] == "1092 ± 556"
+    assert not rows["published"]["generations"], "nothing was evolved, so no budget may stand there"
+
+
 def test_mistakes_in_a_target_or_in_the_config_are_one_sentence(checkout):
     wrong = checkout.snakemake("-n", "results/doom-latop/table.csv")
     assert wrong.returncode != 0 and "Did you mean 'doom-laptop'" in wrong.stdout + wrong.stderr

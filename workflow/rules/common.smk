@@ -1,12 +1,14 @@
 # What the rules ask of the configuration: paths, config blocks, code fingerprints. The logic lives in
 # worldmodels.config.dag and worldmodels.config.jobs and is tested there; these functions only fit it to Snakemake.
-import fcntl
 import functools
-import json
-import os
+import sys
 from pathlib import Path
 
+import yaml
+from worldmodels.config.published_weights import released_files
 from worldmodels.provenance import code_fingerprint
+from worldmodels.runtime import cluster
+from worldmodels.runtime.head import take_lock
 
 
 def clear_errors(function):
@@ -22,8 +24,8 @@ def clear_errors(function):
     return wrapped
 
 
-load_checked_config = clear_errors(load_config)
-CONFIG = load_checked_config(config)
+clear_errors(cluster.require_workflow_profile)(sys.argv, Path("profiles"))
+CONFIG = clear_errors(load_config)(config)
 HEAD_LOCK = []  # keeps the lock file of this head open as long as the process lives
 
 
@@ -138,8 +140,29 @@ def scored_agent(wildcards):
     """Input function: the agent's models and its controller."""
     if is_random(wildcards):
         return {}
-    folder = f"results/{wildcards.experiment}/seed-{wildcards.seed}/controllers/{wildcards.variant}"
-    return {**agent_models(wildcards), "controller": f"{folder}/controller.json"}
+    controller = dag.agent_controller(CONFIG, wildcards.experiment, wildcards.variant, wildcards.seed)
+    return {**agent_models(wildcards), "controller": controller}
+
+
+@clear_errors
+def published_folder(wildcards):
+    """Where the user put the weights that the authors released."""
+    folder = experiment_options(CONFIG, wildcards.experiment).published_weights
+    if folder is None:
+        raise UserError(f"experiments.{wildcards.experiment} does not say in which folder its published_weights are.")
+    return folder
+
+
+@clear_errors
+def published_files(wildcards):
+    """Input function: those weights. A missing file is said here, with where to get it, before anything starts."""
+    task = dataset_options(dataset_of(wildcards.experiment)).task.name
+    return list(map(str, released_files(Path(published_folder(wildcards)), task).values()))
+
+
+def controllers_option(wildcards, input):
+    """The option of tabulate that names the evolved controllers, where there are any."""
+    return f"--controllers {' '.join(input.controllers)}" if input.controllers else ""
 
 
 def agent_options(wildcards, input):
@@ -178,20 +201,31 @@ def gpus_wanted(wildcards):
     return int(experiment_options(CONFIG, wildcards.experiment).scale == "paper")
 
 
-onstart:
-    folder = Path("results")
-    folder.mkdir(exist_ok=True)
-    lock = (folder / ".lock").open("a+")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.seek(0)
-        owner = lock.read().strip() or "unknown"
-        raise WorkflowError(
-            f"another snakemake (process {owner}) is working on {folder.resolve()}. Wait for it, or stop it; two heads "
-            "on one results folder would overwrite each other."
-        )
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
+def submits_to_slurm():
+    return type(workflow.executor_settings).__module__.startswith("snakemake_executor_plugin_slurm")
+
+
+def prepare_slurm():
+    """Stop what SLURM would never start, and ask squeue where there is no accounting to ask."""
+    settings = workflow.executor_settings
+    limits = Path(settings.partition_config) if settings.partition_config else None
+    partitions = yaml.safe_load(limits.read_text())["partitions"] if limits else []
+    jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
+    cluster.require_slurm(partitions, max((job.threads for job in jobs), default=1))
+    if not cluster.keeps_accounting():
+        settings.status_command = "squeue"
+    for job in cluster.cancel_orphans(Path.cwd()):
+        logger.info(f"Cancelled SLURM job {job}, left by a head that is gone; its stage goes on from its checkpoint.")
+
+
+@clear_errors
+def start_head():
+    """Take the results folder for this head alone."""
+    lock = take_lock(Path("results"))
     HEAD_LOCK.append(lock)
+    if submits_to_slurm():
+        prepare_slurm()
+
+
+onstart:
+    start_head()

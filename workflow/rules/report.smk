@@ -26,11 +26,12 @@ rule tabulate:
         runtime=10,
         gpu=0,
     params:
+        controllers=controllers_option,
         config=stage_config("tabulate"),
         code=code_of("tabulate"),
     shell:
         "python -m worldmodels tabulate --episodes {input.episodes} "
-        "--controllers {input.controllers} --csv {output.csv} --markdown {output.markdown} --latex {output.latex} "
+        "{params.controllers} --csv {output.csv} --markdown {output.markdown} --latex {output.latex} "
         "--config {params.config:q} --log {log}"
 
 

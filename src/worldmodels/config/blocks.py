@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from worldmodels.config.datasets import DatasetOptions, PolicyOptions, ShardOptions
 from worldmodels.config.experiments import Config, ExperimentOptions, Variant
-from worldmodels.config.models import MDNRNNOptions, VAEOptions
+from worldmodels.config.models import ControllerOptions, MDNRNNOptions, VAEOptions
 from worldmodels.config.options import Options
 from worldmodels.config.tasks import CarRacingOptions, TaskOptions
 from worldmodels.config.training import EvaluationOptions, EvolutionOptions, MDNRNNTraining, VAETraining
@@ -55,6 +55,15 @@ class InitialiseMDNRNNBlock(Options):
     model: MDNRNNOptions
 
 
+class ImportPublishedWeightsBlock(Options):
+    """Block of import_published_weights: the sizes that the files must have."""
+
+    task: str
+    vae: VAEOptions
+    mdn_rnn: MDNRNNOptions
+    controller: ControllerOptions
+
+
 class EvolveControllerBlock(Options):
     """Block of evolve_controller. `task` and `evaluation` are set only where the real game is used."""
 
@@ -65,7 +74,7 @@ class EvolveControllerBlock(Options):
 
 
 class EvaluateControllerBlock(Options):
-    """Block of evaluate_controller. `evolution` sizes the dreams behind the virtual score."""
+    """Block of evaluate_controller. `evolution` sizes the dreams behind the virtual score of an evolved controller."""
 
     variant: Variant
     task: TaskOptions
@@ -100,6 +109,12 @@ SIMPLE_BLOCKS: dict[str, Callable[[ExperimentOptions, TaskOptions], Options]] = 
     "train_mdn_rnn": lambda experiment, _: TrainMDNRNNBlock(training=experiment.mdn_rnn),
     "initialise_vae": lambda experiment, _: InitialiseVAEBlock(model=experiment.vae.model),
     "initialise_mdn_rnn": lambda experiment, _: InitialiseMDNRNNBlock(model=experiment.mdn_rnn.model),
+    "import_published_weights": lambda experiment, task: ImportPublishedWeightsBlock(
+        task=task.name,
+        vae=experiment.vae.model,
+        mdn_rnn=experiment.mdn_rnn.model,
+        controller=experiment.evolution.controller,
+    ),
     "tabulate": lambda experiment, task: ReportBlock(experiment=experiment, task=task),
     "plot": lambda experiment, task: ReportBlock(experiment=experiment, task=task),
     "film": lambda experiment, task: FilmBlock(
@@ -156,7 +171,7 @@ def evaluate_block(config: Config, experiment: ExperimentOptions, variant: str) 
         variant=options,
         task=scored_task(dataset.task, experiment.evaluation),
         evaluation=experiment.evaluation,
-        evolution=None if random else evolution_options(experiment, options),
+        evolution=evolution_options(experiment, options) if options.policy == "evolved" else None,
         policy=(options.random_policy or dataset.policy) if random else None,
     )
 

@@ -8,6 +8,7 @@ from worldmodels.config.blocks import evaluate_block, evolve_block
 from worldmodels.config.datasets import DatasetOptions
 from worldmodels.config.experiments import Config
 from worldmodels.config.load import experiment_options
+from worldmodels.errors import UserError
 
 CURVE_FIGURES = ("evolution", "scores", "reconstructions", "dream", "training")
 
@@ -31,22 +32,33 @@ MODEL_FILES = {
     "trained": ("vae", "mdn_rnn"),
     "untrained-m": ("vae", "mdn_rnn-untrained"),
     "untrained": ("vae-untrained", "mdn_rnn-on-untrained"),
+    "published": ("vae-published", "mdn_rnn-published"),
 }
 """Folders of V and M under models/, by a variant's `models`."""
-UNTRAINED_ON = {mdn_rnn: vae for name, (vae, mdn_rnn) in MODEL_FILES.items() if name != "trained"}
+UNTRAINED_ON = {mdn_rnn: vae for name, (vae, mdn_rnn) in MODEL_FILES.items() if name.startswith("untrained")}
 """The V, by folder, whose latents an untrained M in its folder sees."""
 
 
 def agent_models(config: Config, experiment: str, variant: str, seed: int | str) -> dict[str, str]:
     """Paths of the V and the M that a variant's agent has, and of the latents of a trained V."""
     options = experiment_options(config, experiment).variants[variant]
-    folder = models_folder(config, experiment, seed)
+    published = options.models == "published"
+    folder = f"results/{experiment}/seed-{seed}" if published else models_folder(config, experiment, seed)
     vae, mdn_rnn = MODEL_FILES[options.models]
     paths = {
         "vae": f"{folder}/models/{vae}/weights.safetensors",
         "mdn_rnn": f"{folder}/models/{mdn_rnn}/weights.safetensors",
     }
-    return paths if options.models == "untrained" else {**paths, "latents": f"{folder}/latents.h5"}
+    without_latents = options.models in ("untrained", "published")
+    return paths if without_latents else {**paths, "latents": f"{folder}/latents.h5"}
+
+
+def agent_controller(config: Config, experiment: str, variant: str, seed: int | str) -> str:
+    """Path of the controller that a variant's agent has: evolved, or the authors'."""
+    folder = f"results/{experiment}/seed-{seed}"
+    if experiment_options(config, experiment).variants[variant].policy == "published":
+        return f"{folder}/models/controller-published/controller.json"
+    return f"{folder}/controllers/{variant}/controller.json"
 
 
 def controller_owner(config: Config, experiment: str, variant: str) -> str:
@@ -59,6 +71,7 @@ def controller_owner(config: Config, experiment: str, variant: str) -> str:
     same = (
         variant in source.variants
         and source.dataset == options.dataset
+        and source.published_weights == options.published_weights
         and evolve_block(config, source, variant) == evolve_block(config, options, variant)
         and evaluate_block(config, source, variant) == evaluate_block(config, options, variant)
     )
@@ -82,6 +95,9 @@ def film_variant(config: Config, experiment: str) -> str:
     That is a temperature of 1.15 in Doom; where controllers differ, the one that sees z and h of trained models.
     """
     options = experiment_options(config, experiment)
+    evolved = evolved_variants(config, experiment)
+    if not evolved:
+        raise UserError(f"{experiment} evolves no controller to draw or film; ask for results/{experiment}/table.csv.")
     inputs = {"z": 2, "z-h": 0, "z-c-h": 0}
 
     def distance(name: str) -> tuple[bool, int, float]:
@@ -89,7 +105,7 @@ def film_variant(config: Config, experiment: str) -> str:
         controller = variant.controller or options.evolution.controller
         return variant.models != "trained", inputs[controller.inputs], abs(variant.temperature - 1.15)
 
-    return min(evolved_variants(config, experiment), key=distance)
+    return min(evolved, key=distance)
 
 
 def figure_names(config: Config, experiment: str) -> list[str]:

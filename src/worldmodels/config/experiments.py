@@ -16,12 +16,16 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
 class Variant(Options):
     """One row of the table: a policy, and where it learned."""
 
-    policy: Literal["evolved", "random"] = Field("evolved", description="An evolved controller, or the random policy")
+    policy: Literal["evolved", "random", "published"] = Field(
+        "evolved", description="An evolved controller, the random policy, or the controller that the authors released"
+    )
     environment: Literal["dream", "real"] = Field(
         "dream", description="Where its controller is evolved: inside M (the paper's Doom), or in the real environment"
     )
-    models: Literal["trained", "untrained-m", "untrained"] = Field(
-        "trained", description="V and M as trained; with an M of fresh weights; or both of fresh weights"
+    models: Literal["trained", "untrained-m", "untrained", "published"] = Field(
+        "trained",
+        description="V and M as trained; with an M of fresh weights; both of fresh weights; or those that the authors "
+        "released (`published_weights`)",
     )
     controller: ControllerOptions | None = Field(
         None, description="The controller, where it is not the experiment's `evolution.controller`"
@@ -53,8 +57,18 @@ class ExperimentOptions(Options):
     scale: Literal["paper", "laptop", "smoke"] = Field(
         "paper", description="Only 'paper' earns verdicts; 'smoke' only shows that the machinery runs"
     )
-    published: Literal["world-models-doom", "world-models-carracing", "dropouts-dream-land"] | None = Field(
-        None, description="Published table whose rows stand beside ours"
+    published: (
+        Literal[
+            "world-models-doom",
+            "world-models-doom-weights",
+            "world-models-carracing",
+            "world-models-carracing-weights",
+            "dropouts-dream-land",
+        ]
+        | None
+    ) = Field(None, description="Published table whose rows stand beside ours")
+    published_weights: str | None = Field(
+        None, description="Folder of the authors' vae.json, rnn.json and controller.json, for variants that use them"
     )
     dataset: Name = Field("doom-random", description="Entry of `datasets`")
     training_seeds: list[Annotated[int, Field(ge=1, le=1_000_000)]] = Field(
@@ -70,12 +84,26 @@ class ExperimentOptions(Options):
     def variants_are_possible(self) -> Self:
         """The dream needs a trained M and a linear controller."""
         for name, variant in self.variants.items():
-            if variant.policy == "random" or variant.environment == "real":
+            if variant.policy != "evolved" or variant.environment == "real":
                 continue
             if variant.models != "trained":
                 raise ValueError(f"variants.{name}: {variant.models} models cannot be dreamt in; set environment: real")
             if (variant.controller or self.evolution.controller).hidden_units:
                 raise ValueError(f"variants.{name}: a controller with hidden units needs environment: real")
+        return self
+
+    @model_validator(mode="after")
+    def published_weights_are_possible(self) -> Self:
+        """The released C belongs to the released V and M, and all three need a folder and sizes that were released."""
+        for name, variant in self.variants.items():
+            if variant.policy == "published" and (variant.models != "published" or variant.controller is not None):
+                raise ValueError(f"variants.{name}: policy 'published' needs models: published, and no controller")
+            if variant.policy != "random" and variant.models == "published" and self.published_weights is None:
+                raise ValueError(f"variants.{name}: published models need published_weights, the folder of the files")
+        if self.published_weights is not None and (
+            self.mdn_rnn.model.predict_reward or self.evolution.controller.hidden_units
+        ):
+            raise ValueError("published_weights: the released M has no reward head, and the released C no hidden units")
         return self
 
     @model_validator(mode="after")

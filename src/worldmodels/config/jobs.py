@@ -47,6 +47,12 @@ FILES = {
     "train_mdn_rnn": _in_seed("train_mdn_rnn", "models/mdn_rnn/", "weights.safetensors", "metrics.csv", "deaths.json"),
     "initialise_vae": _in_seed("initialise_vae", "models/vae-untrained/", "weights.safetensors"),
     "initialise_mdn_rnn": _in_seed("initialise-{memory}", "models/{memory}/", "weights.safetensors"),
+    "import_published_weights": _in_seed(
+        "import_published_weights",
+        "models/",
+        *("vae-published/weights.safetensors", "mdn_rnn-published/weights.safetensors"),
+        "controller-published/controller.json",
+    ),
     "evolve_controller": _in_seed(
         "evolve_controller-{variant}", "controllers/{variant}/", "controller.json", "history.csv"
     ),
@@ -122,9 +128,10 @@ def experiment_jobs(config: Config, experiment: str) -> list[Job]:
     """All jobs behind an experiment's products, its data set's and those it shares with others too, inputs first."""
     options = experiment_options(config, experiment)
     owner = dag.models_owner(config, experiment)
-    found = [*_collection(config, experiment_options(config, owner).dataset)]
+    trains = bool(dag.evolved_variants(config, experiment))
+    found = list(_collection(config, experiment_options(config, owner).dataset)) if trains else []
     for seed in options.training_seeds:
-        found += _world_model(config, owner, str(seed))
+        found += _world_model(config, owner, str(seed)) if trains else []
         for variant in options.variants:
             found += _controller(config, experiment, variant, str(seed))
     found += _report(config, experiment)
@@ -159,56 +166,79 @@ def _world_model(config: Config, experiment: str, seed: str) -> Iterator[Job]:
 def _controller(config: Config, experiment: str, variant: str, seed: str) -> Iterator[Job]:
     """The agent of one variant and seed: untrained models where it has such, its controller, its episodes."""
     place = {"experiment": dag.controller_owner(config, experiment, variant), "variant": variant, "seed": seed}
-    if variant_options(config, experiment, variant).policy == "random":
+    options = variant_options(config, experiment, variant)
+    if options.policy == "random":
         yield _job(config, "evaluate_controller", (), **place)
         return
-    yield from _untrained_models(config, place["experiment"], variant, seed)
+    yield from _other_models(config, place["experiment"], variant, seed)
     models = tuple(dag.agent_models(config, place["experiment"], variant, seed).values())
-    evolved = _job(config, "evolve_controller", models, **place)
-    yield evolved
-    yield _job(config, "evaluate_controller", (*models, evolved.outputs[0]), **place)
+    if options.policy == "evolved":
+        yield _job(config, "evolve_controller", models, **place)
+    controller = dag.agent_controller(config, place["experiment"], variant, seed)
+    yield _job(config, "evaluate_controller", (*models, controller), **place)
 
 
-def _untrained_models(config: Config, experiment: str, variant: str, seed: str) -> Iterator[Job]:
+def _other_models(config: Config, experiment: str, variant: str, seed: str) -> Iterator[Job]:
+    """V and M of a variant where they are not trained: of fresh weights, or the authors'."""
     models = variant_options(config, experiment, variant).models
-    if models == "trained":
-        return
-    place = {"experiment": dag.models_owner(config, experiment), "seed": seed}
+    if models == "published":
+        folder = experiment_options(config, experiment).published_weights
+        files = tuple(f"{folder}/{name}.json" for name in ("vae", "rnn", "controller"))
+        yield _job(config, "import_published_weights", files, experiment=experiment, seed=seed)
+    elif models != "trained":
+        yield from _untrained_models(config, dag.models_owner(config, experiment), models, seed)
+
+
+def _untrained_models(config: Config, experiment: str, models: str, seed: str) -> Iterator[Job]:
+    place = {"experiment": experiment, "seed": seed}
     vae, memory = dag.MODEL_FILES[models]
     if models == "untrained":
         yield _job(config, "initialise_vae", (), **place)
-    weights = f"{dag.models_folder(config, experiment, seed)}/models/{vae}/weights.safetensors"
+    weights = f"results/{experiment}/seed-{seed}/models/{vae}/weights.safetensors"
     yield _job(config, "initialise_mdn_rnn", (weights,), memory=memory, **place)
 
 
 def _report(config: Config, experiment: str) -> Iterator[Job]:
-    """Table, figures, films."""
-    options = experiment_options(config, experiment)
+    """The table and, where agents are evolved, figures and films."""
+    variants = list(experiment_options(config, experiment).variants)
     evolved = dag.evolved_variants(config, experiment)
-    models = [dag.models_folder(config, experiment, seed) for seed in options.training_seeds]
-    shown = [f"{models[0]}/{name}" for name in ("models/vae/weights.safetensors", "models/mdn_rnn/weights.safetensors")]
-    shown.append(f"{models[0]}/latents.h5")
-    if evolved:
-        film = dag.film_variant(config, experiment)
-        folder = dag.controller_folder(config, experiment, film, options.training_seeds[0])
-        shown.append(f"{folder}/controller.json")
-
-    def controllers(name: str, variants: list[str]) -> list[str]:
-        return [
-            f"{dag.controller_folder(config, experiment, variant, seed)}/{name}"
-            for variant in variants
-            for seed in options.training_seeds
-        ]
-
-    episodes = controllers("episodes.csv", list(options.variants))
-    table = _job(config, "tabulate", (*episodes, *controllers("controller.json", evolved)), experiment=experiment)
+    episodes = _of_controllers(config, experiment, "episodes.csv", variants)
+    controllers = _of_controllers(config, experiment, "controller.json", evolved)
+    table = _job(config, "tabulate", (*episodes, *controllers), experiment=experiment)
     yield table
-    metrics = [f"{folder}/models/{name}/metrics.csv" for name in ("vae", "mdn_rnn") for folder in models]
-    shard = _shards(config, options.dataset)[0]
-    drawn = (table.outputs[0], *episodes, *controllers("history.csv", evolved), *metrics, shard, *shown)
+    if not evolved:
+        return
+    shown = _shown(config, experiment)
+    histories = _of_controllers(config, experiment, "history.csv", evolved)
+    drawn = (table.outputs[0], *episodes, *histories, *_training_histories(config, experiment), *shown)
+    shard = _shards(config, experiment_options(config, experiment).dataset)[0]
     for figure in dag.figure_names(config, experiment):
-        yield _job(config, "plot", drawn, experiment=experiment, figure=figure)
-    yield _job(config, "film", tuple(shown), experiment=experiment)
+        yield _job(config, "plot", (*drawn, shard), experiment=experiment, figure=figure)
+    yield _job(config, "film", shown, experiment=experiment)
+
+
+def _of_controllers(config: Config, experiment: str, name: str, variants: list[str]) -> list[str]:
+    return [
+        f"{dag.controller_folder(config, experiment, variant, seed)}/{name}"
+        for variant in variants
+        for seed in experiment_options(config, experiment).training_seeds
+    ]
+
+
+def _training_histories(config: Config, experiment: str) -> list[str]:
+    folders = [
+        dag.models_folder(config, experiment, seed) for seed in experiment_options(config, experiment).training_seeds
+    ]
+    return [f"{folder}/models/{model}/metrics.csv" for model in ("vae", "mdn_rnn") for folder in folders]
+
+
+def _shown(config: Config, experiment: str) -> tuple[str, ...]:
+    """The agent of figures and films of single episodes: V, M, latents and controller of the first training seed."""
+    seed = experiment_options(config, experiment).training_seeds[0]
+    models = dag.models_folder(config, experiment, seed)
+    controller = dag.controller_folder(config, experiment, dag.film_variant(config, experiment), seed)
+    weights = (f"{models}/models/{name}/weights.safetensors" for name in ("vae", "mdn_rnn"))
+    return (*weights, f"{models}/latents.h5", f"{controller}/controller.json")
 
 
 BLOCK_SOURCES = {
@@ -217,6 +247,7 @@ BLOCK_SOURCES = {
     "train_mdn_rnn": {"training": "mdn_rnn"},
     "initialise_vae": {"model": "vae.model"},
     "initialise_mdn_rnn": {"model": "mdn_rnn.model"},
+    "import_published_weights": {"vae": "vae.model", "mdn_rnn": "mdn_rnn.model", "controller": "evolution.controller"},
 }
 """Entries of an experiment that the keys of a stage's block come from, where their names differ."""
 
@@ -231,7 +262,8 @@ def config_key(config: Config, job: Job, key: str) -> str:
     if own is not None:
         return f"{experiment}.{own}"
     if head in ("task", "policy"):
-        return f"datasets.{config.experiments[job.owner].dataset}.{key}"
+        named = ".name" if job.stage == "import_published_weights" else ""
+        return f"datasets.{config.experiments[job.owner].dataset}.{key}{named}"
     if head == "experiment":
         return f"{experiment}.{rest}"
     source = BLOCK_SOURCES.get(job.stage, {}).get(head, head)

@@ -6,6 +6,12 @@ from pydantic import Field
 
 from worldmodels.config.options import Options
 
+Preprocessing = Literal["resize", "released"]
+PREPROCESSING = (
+    "How a screen becomes a frame: resized; or as the released code did, on which the published weights were "
+    "trained (stretched to the full range, resized by Pillow, lowered by one level with black turned to 255)"
+)
+
 
 class TakeCoverOptions(Options):
     """Doom Take Cover under the protocol of Ha & Schmidhuber 2018 (section 4.1 and the released environment)."""
@@ -17,6 +23,7 @@ class TakeCoverOptions(Options):
     skill: int = Field(4, ge=1, le=5, description="Doom's skill level; the paper's environment effectively ran 4")
     max_steps: int = Field(2100, ge=1, description="Tics after which an episode is cut off (not a death)")
     start_tic: int = Field(14, ge=1, description="Tic at which control begins")
+    preprocessing: Preprocessing = Field("resize", description=PREPROCESSING)
     frame_size: int = Field(64, ge=64, le=64, description="Height and width of a frame, in pixels")
 
 
@@ -28,6 +35,7 @@ class CarRacingOptions(Options):
         "envpool", description="Who plays it: EnvPool's C++ (fast) or gymnasium itself (the one that scores count in)"
     )
     max_steps: int = Field(1000, ge=1, le=1000, description="Steps after which an episode is cut off")
+    preprocessing: Preprocessing = Field("resize", description=PREPROCESSING)
     frame_size: int = Field(64, ge=64, le=64, description="Height and width of a frame, in pixels")
 
 

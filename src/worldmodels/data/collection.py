@@ -21,7 +21,7 @@ from worldmodels.data.rollouts import (
     estimate_shard_bytes,
     write_compressed_shard,
 )
-from worldmodels.envs.games import Game, Task, load_task
+from worldmodels.envs.games import Game, Task, frame_maker, load_task
 from worldmodels.envs.policies import Policy, make_policy
 from worldmodels.errors import UserError
 from worldmodels.runtime.files import readable_disk_errors
@@ -178,7 +178,7 @@ def _attempt(task: Task, game: Game, options: ShardOptions, shard: int, collecte
         lambda step: task.action_from_unit(choose(step)),
         seed,
         Candidate(log, options.shortest_episode),
-        task.resize_frames,
+        frame_maker(task, options.task),
     )
     collected.attempts += 1
     kept = len(episode.actions) >= options.shortest_episode

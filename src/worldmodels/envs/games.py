@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import signal
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.shared_memory import SharedMemory
 from typing import Any, NamedTuple, NoReturn, Protocol, Self, cast
@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, NoReturn, Protocol, Self, cast
 import numpy as np
 
 from worldmodels.config.tasks import TaskOptions
+from worldmodels.envs.released_frames import released_frames
 from worldmodels.errors import UserError
 
 PATIENCE_SECONDS = 60.0
@@ -105,6 +106,17 @@ class Task(Protocol):
 def load_task(name: str) -> Task:
     """The module that plays the task `name`."""
     return cast(Task, importlib.import_module(f"worldmodels.envs.{name}"))
+
+
+FrameMaker = Callable[[np.ndarray, int], np.ndarray]
+"""Screens (N, h, w, 3) uint8 and a size -> frames (N, size, size, 3) uint8."""
+
+
+def frame_maker(task: Task, options: TaskOptions) -> FrameMaker:
+    """How the task's screens become frames: its own way, or the released code's where the options ask for that."""
+    # Tasks whose weights nobody released have no such option.
+    released = getattr(options, "preprocessing", "resize") == "released"
+    return released_frames if released else task.resize_frames
 
 
 class StepResult(NamedTuple):
@@ -280,6 +292,7 @@ def _work(options: TaskOptions, slots: list[int], games: int, memory: str, pipe:
 
     torch.set_num_threads(1)
     task = load_task(options.name)
+    make_frames = frame_maker(task, options)
     board = Board(games, options.frame_size, task.ACTION_SIZE, memory)
     playing: dict[int, Game] = {}
     try:
@@ -288,7 +301,7 @@ def _work(options: TaskOptions, slots: list[int], games: int, memory: str, pipe:
         pipe.send_bytes(b"ok" + " ".join(game.leftover for game in playing.values()).encode())
         while True:
             word = pipe.recv_bytes()
-            (_reset if word == b"r" else _step)(playing, board.arrays, task)
+            (_reset if word == b"r" else _step)(playing, board.arrays, make_frames)
             pipe.send_bytes(b"ok")
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass
@@ -300,12 +313,12 @@ def _work(options: TaskOptions, slots: list[int], games: int, memory: str, pipe:
         board.close(unlink=False)
 
 
-def _reset(playing: dict[int, Game], arrays: dict[str, np.ndarray], task: Task) -> None:
+def _reset(playing: dict[int, Game], arrays: dict[str, np.ndarray], make_frames: FrameMaker) -> None:
     wanted = [slot for slot in playing if arrays["wanted"][slot]]
-    _show(wanted, [playing[slot].reset(int(arrays["seeds"][slot])) for slot in wanted], arrays, task)
+    _show(wanted, [playing[slot].reset(int(arrays["seeds"][slot])) for slot in wanted], arrays, make_frames)
 
 
-def _step(playing: dict[int, Game], arrays: dict[str, np.ndarray], task: Task) -> None:
+def _step(playing: dict[int, Game], arrays: dict[str, np.ndarray], make_frames: FrameMaker) -> None:
     slots, screens = [], []
     for slot, game in playing.items():
         arrays["rewards"][slot], arrays["ended"][slot], arrays["timed_out"][slot] = 0, False, False
@@ -316,9 +329,9 @@ def _step(playing: dict[int, Game], arrays: dict[str, np.ndarray], task: Task) -
         if not (result.ended or result.timed_out):
             slots.append(slot)
             screens.append(game.screen())
-    _show(slots, screens, arrays, task)
+    _show(slots, screens, arrays, make_frames)
 
 
-def _show(slots: list[int], screens: list[np.ndarray], arrays: dict[str, np.ndarray], task: Task) -> None:
+def _show(slots: list[int], screens: list[np.ndarray], arrays: dict[str, np.ndarray], make_frames: FrameMaker) -> None:
     if slots:
-        arrays["frames"][slots] = task.resize_frames(np.stack(screens), arrays["frames"].shape[1])
+        arrays["frames"][slots] = make_frames(np.stack(screens), arrays["frames"].shape[1])

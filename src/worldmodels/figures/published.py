@@ -31,9 +31,26 @@ CARRACING_IN_DREAMS = {
     "dream": PublishedRow(None, (400, 135)),
     "dream-dropout": PublishedRow(None, (625, 289)),
 }
+WORLD_MODELS_DOOM_WEIGHTS = {
+    # The dream score in the released file, 958.5, is that of the paper's agent (appendix A.5), so its real score too.
+    "published": PublishedRow(None, (1092, 556)),
+    "random": PublishedRow(None, (210, 108)),
+}
+WORLD_MODELS_CARRACING_WEIGHTS = {
+    # The released file's score over 1,024 episodes, 900.46, is that of appendix A.4.
+    "published": PublishedRow(None, (906, 21)),
+}
 QUOTED = {
     # Rows that the paper's table quotes from elsewhere; nothing of ours stands in them.
     "world-models-doom": {"gym leaderboard": PublishedRow(None, (820, 58))},
+    "world-models-doom-weights": {
+        # doomrnn/results.txt of the released code: 100 episodes of the released files.
+        "released weights, the authors' log": PublishedRow(None, (973, 540)),
+    },
+    "world-models-carracing-weights": {
+        # CarRacingExtension/README.md of google/brain-tokyo-workshop.
+        "released weights, tested again by Tang et al.": PublishedRow(None, (901, 37)),
+    },
     "world-models-carracing": {
         "DQN": PublishedRow(None, (343, 18)),
         "A3C, continuous": PublishedRow(None, (591, 45)),
@@ -43,7 +60,9 @@ QUOTED = {
 }
 PUBLISHED: dict[str, dict[str, PublishedRow]] = {
     "world-models-doom": WORLD_MODELS_DOOM,
+    "world-models-doom-weights": WORLD_MODELS_DOOM_WEIGHTS,
     "world-models-carracing": WORLD_MODELS_CARRACING,
+    "world-models-carracing-weights": WORLD_MODELS_CARRACING_WEIGHTS,
     "dropouts-dream-land": CARRACING_IN_DREAMS,
 }
 

@@ -79,6 +79,8 @@ def _label(name: str, options: ExperimentOptions) -> str:
     variant = options.variants[name]
     if variant.policy == "random":
         return "random policy"
+    if variant.policy == "published":
+        return "released weights"
     if variant.environment == "real":
         return _agent_label(variant, variant.controller or options.evolution.controller)
     chosen = {"mean": "", "best": ", best dream score", "validation": ", selected on real validation episodes"}

@@ -27,6 +27,7 @@ class EncodeLatents(RolloutStage):
     """Options of encode_latents."""
 
     Block: ClassVar = EncodeLatentsBlock
+    uses_gpu = True
 
     vae: Path = input_file("The VAE's weights")
     output: Path = output_file("Latents of all frames, HDF5")

@@ -23,6 +23,7 @@ class EvaluateController(Stage):
     """Options of evaluate_controller. Without --controller, the random policy is scored."""
 
     Block: ClassVar = EvaluateControllerBlock
+    uses_gpu = True
 
     output: Path = output_file("One row an episode, CSV")
     experiment: str
@@ -48,7 +49,7 @@ class EvaluateController(Stage):
             agent = PolicyAgent(lambda rng: make_policy(block.policy, task.ACTION_SIZE, rng), task, games)
         else:
             world_model, controller = self._load()
-            if block.variant.environment == "dream":
+            if block.variant.policy == "evolved" and block.variant.environment == "dream":
                 rows += self._dreams(world_model, controller, block)
             agent = self._agent(world_model, controller, games, block)
         seeds = episode_seeds(REPORT_SEEDS, "report", self.seed, count=block.evaluation.episodes)

@@ -24,6 +24,7 @@ class EvolveController(Stage):
     """Options of evolve_controller."""
 
     Block: ClassVar = EvolveControllerBlock
+    uses_gpu = True
 
     vae: Path = input_file("The VAE's weights")
     mdn_rnn: Path = input_file("M's weights")

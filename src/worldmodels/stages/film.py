@@ -16,7 +16,6 @@ from worldmodels.figures.videos import dream_film, real_film, write_mp4
 from worldmodels.figures.wording import WORDING
 from worldmodels.models.files import Controller, LoadedWorldModel, load_controller, load_world_model_files
 from worldmodels.models.vae import observations_from_frames
-from worldmodels.runtime.device import resolve_device
 from worldmodels.runtime.files import read_json
 from worldmodels.seeds import SELECTION_SEEDS, episode_seeds
 from worldmodels.simulators.dreams import DreamOptions, dream_returns
@@ -45,7 +44,7 @@ class Film(Stage):
 
     def run(self) -> None:
         """Play, dream, film."""
-        world_model = load_world_model_files(self.vae, self.mdn_rnn, self.latents, resolve_device(self.device))
+        world_model = load_world_model_files(self.vae, self.mdn_rnn, self.latents, torch.device("cpu"))
         controller = load_controller(self.controller, self.mdn_rnn)
         self._film_real(world_model, controller)
         self._film_dream(world_model, controller)

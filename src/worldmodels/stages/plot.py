@@ -28,7 +28,6 @@ from worldmodels.figures.tables import build_rows
 from worldmodels.figures.wording import WORDING, Wording
 from worldmodels.models.files import load_controller, load_world_model_files
 from worldmodels.models.vae import observations_from_frames
-from worldmodels.runtime.device import resolve_device
 from worldmodels.runtime.files import read_json
 from worldmodels.simulators.dreams import DreamOptions
 from worldmodels.simulators.films import dream_frames
@@ -134,7 +133,7 @@ class Plot(Stage):
     @torch.inference_mode()
     def reconstructions(self) -> None:
         """Frames of the data set above what V makes of them."""
-        world_model = load_world_model_files(self.vae, self.mdn_rnn, self.latents, resolve_device(self.device))
+        world_model = load_world_model_files(self.vae, self.mdn_rnn, self.latents, torch.device("cpu"))
         frames = RolloutFrames([self.shard])
         rows = np.linspace(0, len(frames) - 1, PICTURES).astype(int)
         real = np.concatenate([frames.read(int(row), int(row) + 1) for row in rows])
@@ -145,7 +144,7 @@ class Plot(Stage):
 
     def dream(self) -> None:
         """A filmstrip of one dream."""
-        world_model = load_world_model_files(self.vae, self.mdn_rnn, self.latents, resolve_device(self.device))
+        world_model = load_world_model_files(self.vae, self.mdn_rnn, self.latents, torch.device("cpu"))
         controller = load_controller(self.controller, self.mdn_rnn)
         evolution = self.block().experiment.evolution
         temperature = float(read_json(self.controller)["temperature"])

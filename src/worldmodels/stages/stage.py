@@ -15,6 +15,7 @@ import time
 import types
 import typing
 from abc import abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -50,11 +51,13 @@ class Stage(BaseModel):
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
     Block: ClassVar[type[Options]]
+    uses_gpu: ClassVar[bool] = False
+    """Whether the stage is worth a GPU. It then holds one for itself, where there is one."""
     state: ClassVar[StateFolder]
 
     config: str = Field(description="The stage's config block, as JSON")
     log: Path | None = Field(None, description="Also write the log to this file")
-    device: str = Field("auto", description="auto, cpu or cuda")
+    device: str = Field("auto", description="auto, cpu or cuda; a stage that makes no use of a GPU runs on the cpu")
     threads: int = Field(0, ge=0, description="Cores to use; 0 means all that this process may use")
 
     @abstractmethod
@@ -153,18 +156,26 @@ def _run(stage: Stage) -> None:
             raise UserError(f"{path} does not exist. Ask snakemake for the target: it makes what is missing first.")
     stop = StopRequest()
     stop.listen()
-    device = resolve_device(stage.device)
+    if stage.device == "cuda" and not stage.uses_gpu:
+        raise UserError(f"{stage.name()} makes no use of a GPU: leave out --device cuda.")
+    device = resolve_device(stage.device if stage.uses_gpu else "cpu")
     set_threads(stage.threads or available_cores())
     facts = stage.facts()
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     log.info("%s on %s, %d threads", stage.name(), device, stage.threads or available_cores())
-    with StateFolder(stage.outputs()[0], key, stop) as state:
+    with StateFolder(stage.outputs()[0], key, stop) as state, _gpu_of_its_own(device, stop):
         type(stage).state = state
         stage.run()
         for product in stage.outputs():
             record_provenance(product, {**facts, "device": str(device)}, began)
         state.remove()
     log.info("%s finished in %.0f s", stage.name(), time.time() - began)
+
+
+def _gpu_of_its_own(device: Any, stop: StopRequest) -> AbstractContextManager[object]:
+    from worldmodels.runtime.gpu_lease import hold_free_gpu
+
+    return hold_free_gpu(stop) if device.type == "cuda" else nullcontext()
 
 
 def _parser(kind: type[Stage]) -> argparse.ArgumentParser:

@@ -18,7 +18,7 @@ class Tabulate(Stage):
     Block: ClassVar = ReportBlock
 
     episodes: list[Path] = input_file("Episodes of every variant and seed, CSV")
-    controllers: list[Path] = input_file("Controllers of every evolved variant and seed, JSON")
+    controllers: list[Path] = input_file("Controllers of every evolved variant and seed, JSON", default=[])
     csv: Path = output_file("The table, CSV")
     markdown: Path = output_file("The table, Markdown")
     latex: Path = output_file("The table, LaTeX")

@@ -30,6 +30,7 @@ class TrainMDNRNN(Stage):
     """Options of train_mdn_rnn."""
 
     Block: ClassVar = TrainMDNRNNBlock
+    uses_gpu = True
 
     latents: Path = input_file("Latents of all frames")
     weights: Path = output_file("M's weights, safetensors")

@@ -21,6 +21,7 @@ class TrainVAE(RolloutStage):
     """Options of train_vae."""
 
     Block: ClassVar = TrainVAEBlock
+    uses_gpu = True
 
     weights: Path = output_file("The VAE's weights, safetensors")
     metrics: Path = output_file("Training history, CSV")

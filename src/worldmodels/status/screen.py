@@ -44,7 +44,7 @@ def as_text(found: Survey, paint: Paint = plain) -> str:
 def _header(found: Survey, paint: Paint) -> list[str]:
     lines = [paint(str(found.results.resolve()), "bold")]
     if found.head is not None:
-        lines.append(f"snakemake is working on it (process {found.head})")
+        lines.append(f"snakemake is working on it ({found.head})")
     for host, seconds in found.clocks_ahead.items():
         side = "ahead of" if seconds > 0 else "behind"
         lines.append(

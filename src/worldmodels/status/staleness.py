@@ -43,8 +43,8 @@ class Records:
         self._known: dict[str, Mapping[str, Any]] = {}
 
     def place(self, path: str) -> Path:
-        """Where a path of the inventory, from results/ on, lies."""
-        return self.results / Path(path).relative_to("results")
+        """Where a path of the inventory, from results/ on, lies; files that users bring lie where they say."""
+        return self.results / Path(path).relative_to("results") if path.startswith("results/") else Path(path)
 
     def of(self, path: str) -> Mapping[str, Any]:
         """The record of a product; empty where there is none."""

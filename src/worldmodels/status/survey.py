@@ -57,7 +57,7 @@ class Survey:
 
     results: Path
     now: float  # the file system's clock
-    head: str | None = None  # process id of the Snakemake that works on it
+    head: str | None = None  # the Snakemake that works on it
     experiments: dict[str, list[JobStatus]] = field(default_factory=dict)
     others: list[JobStatus] = field(default_factory=list)  # unfinished work of no job of these experiments
     clocks_ahead: dict[str, float] = field(default_factory=dict)
@@ -198,4 +198,8 @@ def _head(results: Path) -> str | None:
     lock = results / ".lock"
     if not lock.is_file() or not lock_is_held(lock):
         return None
-    return lock.read_text().strip() or "?"
+    try:
+        owner = json.loads(lock.read_text())
+        return f"process {owner['pid']} on {owner['host']}"
+    except (OSError, ValueError, TypeError, KeyError):
+        return "process ?"

@@ -7,6 +7,7 @@ import numpy as np
 
 from worldmodels.config.tasks import TakeCoverOptions
 from worldmodels.envs.frames import resize_frames
+from worldmodels.envs.released_frames import released_frames
 from worldmodels.envs.take_cover.game import TakeCoverGame
 from worldmodels.errors import UserError
 
@@ -63,4 +64,5 @@ class TakeCoverEnv(gymnasium.Env[np.ndarray, np.ndarray]):
             self._game = None
 
     def _resize(self, screen: np.ndarray) -> np.ndarray:
-        return resize_frames(screen[None], self.options.frame_size)[0]
+        make_frames = {"resize": resize_frames, "released": released_frames}[self.options.preprocessing]
+        return make_frames(screen[None], self.options.frame_size)[0]

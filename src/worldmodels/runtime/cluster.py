@@ -1,0 +1,99 @@
+"""What must hold before a head submits its first job: a profile that exists, a SLURM that answers, jobs that fit.
+
+Snakemake ignores a misspelt workflow profile, SLURM keeps a job that fits on no node in its queue for ever, and
+Snakemake waits for ever for the status of jobs on a cluster that keeps no accounting. Each is found at once here.
+"""
+
+import difflib
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from worldmodels.errors import UserError
+
+ANSWER_SECONDS = 30
+RUN_NAME = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+"""How Snakemake names its jobs: the UUID of the run, after a prefix if there is one."""
+PROFILE_OPTION = re.compile(r"--workflow-p\w*(?:-\w+)*")
+"""`--workflow-profile` and its unique abbreviations."""
+
+
+def require_workflow_profile(arguments: Sequence[str], folder: Path) -> None:
+    """Raise UserError when Snakemake's `arguments` name a workflow profile that neither exists nor lies in `folder`."""
+    name = _workflow_profile(arguments)
+    if name is None or name == "none":
+        return
+    if not any((place / "profile.yaml").is_file() or place.is_file() for place in (Path(name), folder / name)):
+        known = sorted(path.parent.name for path in folder.glob("*/profile.yaml"))
+        near = difflib.get_close_matches(Path(name).name, known, n=1)
+        hint = f" Did you mean '{folder / near[0]}'?" if near else ""
+        raise UserError(
+            f"there is no workflow profile '{name}' (Snakemake would run without one).{hint} Profiles here: "
+            f"{', '.join(known) or 'none'}."
+        )
+
+
+def _workflow_profile(arguments: Sequence[str]) -> str | None:
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        option, equals, value = word.partition("=")
+        if PROFILE_OPTION.fullmatch(option):
+            return value if equals else following
+    return None
+
+
+def require_slurm(partitions: Iterable[str], cores: int) -> None:
+    """Raise UserError unless SLURM answers, has all `partitions`, and some node with as many `cores` as one job asks."""
+    if shutil.which("sbatch") is None:
+        raise UserError(
+            "this machine has no sbatch, so it cannot submit to SLURM. Run this on the cluster's login node, or without "
+            "--workflow-profile for this machine alone."
+        )
+    rows = [line.split() for line in _ask("sinfo", "--noheader", "--format=%R %c").splitlines()]
+    known = {name for name, _ in rows}
+    for name in sorted(set(partitions) - known):
+        raise UserError(
+            f"SLURM has no partition '{name}'; it has {', '.join(sorted(known))}. Correct profiles/slurm/partitions.yaml."
+        )
+    largest = max(int(count.rstrip("+")) for _, count in rows)
+    if cores > largest:
+        raise UserError(
+            f"a job asks for {cores} cores, but the largest node has {largest}: it would wait for ever. Set max-threads: "
+            f"{largest} (or less) in profiles/slurm/profile.yaml, or give --max-threads {largest}."
+        )
+
+
+def keeps_accounting() -> bool:
+    """Whether `sacct` can tell what became of a job. Where it cannot, `squeue` must be asked."""
+    if shutil.which("sacct") is None:
+        return False
+    answer = subprocess.run(
+        ["sacct", "--noheader"], check=False, capture_output=True, text=True, timeout=ANSWER_SECONDS
+    )
+    return answer.returncode == 0 and "accounting storage is disabled" not in answer.stdout + answer.stderr
+
+
+def cancel_orphans(folder: Path) -> list[str]:
+    """Cancel jobs that an earlier head submitted from `folder` and left behind; returns their numbers.
+
+    Only for the owner of the head lock: then no other head can be waiting for them. They would compute what this head
+    submits again, and keep its jobs from the state folders; cancelled, they save a checkpoint and the new ones go on.
+    """
+    rows = [line.split(maxsplit=2) for line in _ask("squeue", "--me", "--noheader", "--format=%A %j %Z").splitlines()]
+    orphans = [job for job, name, place in rows if RUN_NAME.search(name) and Path(place) == folder.resolve()]
+    if orphans:
+        _ask("scancel", *orphans)
+    return orphans
+
+
+def _ask(*words: str) -> str:
+    """Output of one of SLURM's commands. Raises UserError when SLURM does not answer."""
+    try:
+        answer = subprocess.run(words, check=False, capture_output=True, text=True, timeout=ANSWER_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise UserError(f"SLURM does not answer `{' '.join(words)}` within {ANSWER_SECONDS} s. Is it up?") from None
+    if answer.returncode != 0:
+        reason = answer.stderr.strip().splitlines()[-1:] or ["no reason given"]
+        raise UserError(f"SLURM does not answer: `{' '.join(words)}` says '{reason[0]}'. Is slurmctld up?")
+    return answer.stdout
