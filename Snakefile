@@ -5,7 +5,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.utils import min_version
 
-from worldmodels.config import blocks, dag
+from worldmodels.config import dag, jobs
 from worldmodels.config.load import experiment_options, load_config
 from worldmodels.errors import UserError
 

@@ -32,18 +32,26 @@ RECORDED_LIBRARIES = (
 )
 
 
-def code_fingerprint(modules: Iterable[str], folder: Path = PACKAGE_FOLDER) -> str:
+class Fingerprint(str):
+    """A code fingerprint that still knows the files behind it: {path: 16 digits of the hash of its syntax tree}."""
+
+    files: dict[str, str]
+
+
+def code_fingerprint(modules: Iterable[str], folder: Path = PACKAGE_FOLDER) -> Fingerprint:
     """Return 16 hexadecimal digits that change when the meaning of `modules` or of what they import changes.
 
     modules: dotted names below the package, such as `stages.train_vae`; a stage's own and those that its experiment
     names (its task). folder: the package's folder, another one in tests.
     """
-    closure = import_closure(modules, folder)
+    hashes = {str(path.relative_to(folder)): _syntax_hash(path) for path in sorted(import_closure(modules, folder))}
     digest = hashlib.sha256()
-    for path in sorted(closure):
-        digest.update(str(path.relative_to(folder)).encode())
-        digest.update(_syntax_hash(path))
-    return digest.hexdigest()[:16]
+    for name, syntax in hashes.items():
+        digest.update(name.encode())
+        digest.update(syntax)
+    fingerprint = Fingerprint(digest.hexdigest()[:16])
+    fingerprint.files = {name: syntax.hex()[:16] for name, syntax in hashes.items()}
+    return fingerprint
 
 
 def import_closure(modules: Iterable[str], folder: Path = PACKAGE_FOLDER) -> set[Path]:
@@ -168,6 +176,7 @@ def record_provenance(product: Path, facts: dict[str, Any], began: float) -> Non
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     record = {
         **facts,
+        "code_files": getattr(facts.get("code"), "files", {}),
         "sha256": file_checksum(product),
         "git_commit": git_commit(),
         "libraries": library_versions(),

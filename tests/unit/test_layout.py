@@ -7,7 +7,7 @@ import worldmodels
 
 PACKAGE = Path(worldmodels.__file__).parent
 LAYERS = [
-    {"stages"},
+    {"stages", "status"},
     {"training", "evolution", "evaluation", "figures"},
     {"simulators"},
     {"models", "envs", "data"},

@@ -1,5 +1,5 @@
 # What the rules ask of the configuration: paths, config blocks, code fingerprints. The logic lives in
-# worldmodels.config.dag and is tested there; these functions only fit it to Snakemake.
+# worldmodels.config.dag and worldmodels.config.jobs and is tested there; these functions only fit it to Snakemake.
 import functools
 import sys
 from pathlib import Path
@@ -42,10 +42,7 @@ def dataset_of(experiment):
 
 @clear_errors
 def dataset_options(name):
-    if name not in CONFIG.datasets:
-        known = ", ".join(sorted(CONFIG.datasets))
-        raise UserError(f"there is no data set '{name}'. config.yaml defines: {known}.")
-    return CONFIG.datasets[name]
+    return jobs.dataset_options(CONFIG, name)
 
 
 def dataset_shards(wildcards):
@@ -129,11 +126,7 @@ def first_shard(wildcards):
 
 @clear_errors
 def is_random(wildcards):
-    options = experiment_options(CONFIG, wildcards.experiment)
-    if wildcards.variant not in options.variants:
-        known = ", ".join(options.variants)
-        raise UserError(f"experiment '{wildcards.experiment}' has no variant '{wildcards.variant}'; it has {known}.")
-    return options.variants[wildcards.variant].policy == "random"
+    return jobs.variant_options(CONFIG, wildcards.experiment, wildcards.variant).policy == "random"
 
 
 @clear_errors
@@ -164,7 +157,8 @@ def published_folder(wildcards):
 @clear_errors
 def published_files(wildcards):
     """Input function: those weights. A missing file is said here, with where to get it, before anything starts."""
-    return list(map(str, released_files(Path(published_folder(wildcards)), task_name(wildcards)).values()))
+    task = dataset_options(dataset_of(wildcards.experiment)).task.name
+    return list(map(str, released_files(Path(published_folder(wildcards)), task).values()))
 
 
 def controllers_option(wildcards, input):
@@ -182,14 +176,7 @@ def stage_config(stage):
 
     @clear_errors
     def block(wildcards):
-        if stage == "collect_rollouts":
-            return blocks.shard_block(dataset_options(wildcards.dataset)).canonical_json()
-        options = experiment_options(CONFIG, wildcards.experiment)
-        if stage in ("evolve_controller", "evaluate_controller"):
-            is_random(wildcards)  # an unknown variant ends here, with its name
-            build = {"evolve_controller": blocks.evolve_block, "evaluate_controller": blocks.evaluate_block}[stage]
-            return build(CONFIG, options, wildcards.variant).canonical_json()
-        return blocks.simple_block(stage, CONFIG, options).canonical_json()
+        return jobs.stage_block(CONFIG, stage, dict(wildcards.items())).canonical_json()
 
     return block
 
@@ -212,33 +199,20 @@ def about_experiment(wildcards, input):
     return captions.about(CONFIG, wildcards.experiment)
 
 
-def task_name(wildcards):
-    name = wildcards.dataset if hasattr(wildcards, "dataset") else dataset_of(wildcards.experiment)
-    return dataset_options(name).task.name
-
-
-def always(wildcards):
-    return True
-
-
-def evolves_in_task(wildcards):
-    """Whether evolve_controller plays the real game."""
-    return blocks.plays_real_game(experiment_options(CONFIG, wildcards.experiment).variants[wildcards.variant])
-
-
-def never(wildcards):
-    return False
-
-
-def code_of(stage, plays_task=never, with_modules=()):
+def code_of(stage):
     """Params function: the fingerprint of the code that `stage` runs, with its task's where it plays one."""
 
     @clear_errors
     def fingerprint(wildcards):
-        task = [f"envs.{task_name(wildcards)}", *with_modules] if plays_task(wildcards) else []
-        return code_fingerprint([f"stages.{stage}", *task])
+        block = jobs.stage_block(CONFIG, stage, dict(wildcards.items()))
+        return cached_fingerprint(*jobs.stage_modules(stage, block))
 
     return fingerprint
+
+
+@functools.cache
+def cached_fingerprint(*modules):
+    return str(code_fingerprint(modules))
 
 
 def gpus_wanted(wildcards):

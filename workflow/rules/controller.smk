@@ -21,7 +21,7 @@ rule evolve_controller:
     params:
         agent=agent_options,
         config=stage_config("evolve_controller"),
-        code=code_of("evolve_controller", plays_task=evolves_in_task, with_modules=["evaluation"]),
+        code=code_of("evolve_controller"),
     shell:
         "python -m worldmodels evolve_controller {params.agent} "
         "--seed {wildcards.seed} --output {output.controller} --history {output.history} "
@@ -47,7 +47,7 @@ rule evaluate_controller:
     params:
         agent=agent_options,
         config=stage_config("evaluate_controller"),
-        code=code_of("evaluate_controller", plays_task=always),
+        code=code_of("evaluate_controller"),
     shell:
         "python -m worldmodels evaluate_controller {params.agent} --experiment {wildcards.experiment} "
         "--variant {wildcards.variant} --seed {wildcards.seed} --output {output} "

@@ -17,7 +17,7 @@ rule collect_rollouts:
         gpu=0,
     params:
         config=stage_config("collect_rollouts"),
-        code=code_of("collect_rollouts", plays_task=always),
+        code=code_of("collect_rollouts"),
     shell:
         "python -m worldmodels collect_rollouts --output {output} --shard {wildcards.shard} "
         "--config {params.config:q} --threads {threads} --log {log}"

@@ -140,7 +140,7 @@ rule film:
     params:
         about=about_experiment,
         config=stage_config("film"),
-        code=code_of("film", plays_task=always),
+        code=code_of("film"),
     shell:
         "python -m worldmodels film --vae {input.vae} --mdn-rnn {input.mdn_rnn} --latents {input.latents} "
         "--controller {input.controller} --real {output.real} --dream {output.dream} "

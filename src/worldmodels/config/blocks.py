@@ -183,6 +183,13 @@ def evaluate_block(config: Config, experiment: ExperimentOptions, variant: str) 
     )
 
 
+VARIANT_BLOCKS: dict[str, Callable[[Config, ExperimentOptions, str], Options]] = {
+    "evolve_controller": evolve_block,
+    "evaluate_controller": evaluate_block,
+}
+"""Blocks of stages that work for one variant."""
+
+
 def parse_block(kind: type[Block], text: str) -> Block:
     """Read a block from the JSON of a command line. Raises UserError naming the first problem."""
     try:

@@ -9,11 +9,13 @@ from typing import Any
 from tqdm import tqdm
 
 from worldmodels.runtime.state import StateFolder
+from worldmodels.runtime.tensorboard import training_board
 
 log = logging.getLogger("worldmodels")
 
 LINE_SECONDS = 10.0
-HEARTBEAT_SECONDS = 5.0
+REPORT_SECONDS = 1.0
+"""How often the heartbeat hears of progress; it is written less often."""
 
 
 class Progress:
@@ -22,8 +24,9 @@ class Progress:
     def __init__(self, title: str, total: int, unit: str, state: StateFolder | None = None, done: int = 0) -> None:
         self.title, self.total, self.unit, self.state = title, total, unit, state
         self.done = self._first = done
-        self._begin = self._last_line = self._last_heartbeat = time.monotonic()
+        self._begin = self._last_line = self._last_report = time.monotonic()
         self._values: dict[str, Any] = {}
+        self._board = training_board(state, title, done)
         self._bar: tqdm | None = None
 
     def __enter__(self) -> "Progress":
@@ -33,6 +36,7 @@ class Progress:
             )
         if self.done:
             log.info("%s: going on at %s of %s %s", self.title, f"{self.done:,}", f"{self.total:,}", self.unit)
+        self._report()
         return self
 
     def __exit__(
@@ -40,6 +44,9 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.close()
+        if self._board is not None:
+            self._board.close()
+        self._report()
         if kind is None:
             self._line("done")
 
@@ -47,6 +54,8 @@ class Progress:
         """Count `count` more units; `values` are shown beside the rate."""
         self.done += count
         self._values.update(values)
+        if self._board is not None and values:
+            self._board.add(self.done, values)
         if self._bar is not None:
             self._bar.update(count)
             if values:
@@ -55,14 +64,22 @@ class Progress:
         if now - self._last_line > LINE_SECONDS:
             self._last_line = now
             self._line()
-        if self.state is not None and now - self._last_heartbeat > HEARTBEAT_SECONDS:
-            self._last_heartbeat = now
-            self.state.heartbeat(title=self.title, done=self.done, total=self.total, unit=self.unit, rate=self.rate)
+        if now - self._last_report > REPORT_SECONDS:
+            self._last_report = now
+            self._report()
 
     @property
     def rate(self) -> float:
         """Units a second since this process began."""
         return (self.done - self._first) / max(time.monotonic() - self._begin, 1e-9)
+
+    def _report(self) -> None:
+        if self.state is not None:
+            values = {name: value for name, value in self._values.items() if isinstance(value, int | float | str)}
+            self.state.heartbeat(
+                **{"title": self.title, "done": self.done, "total": self.total, "unit": self.unit},
+                **{"rate": self.rate, "values": values},
+            )
 
     def _shown(self) -> dict[str, str]:
         return {key: f"{value:.4g}" if isinstance(value, float) else str(value) for key, value in self._values.items()}

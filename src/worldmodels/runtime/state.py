@@ -14,10 +14,12 @@ import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import Any, TextIO
 
 from worldmodels.errors import UserError
-from worldmodels.runtime.files import atomic_path, readable_disk_errors, write_json
+from worldmodels.runtime.files import atomic_path, readable_disk_errors
+from worldmodels.runtime.heartbeat import Heart, write_failure
 from worldmodels.runtime.stop import Interrupted, StopRequest
 
 log = logging.getLogger(__name__)
@@ -44,13 +46,18 @@ def state_root(output: Path) -> Path:
 
 
 class StateFolder:
-    """The checkpoints of one output. Use as a context manager: entering takes the lock."""
+    """The checkpoints of one output. Use as a context manager: entering takes the lock and starts the heartbeat.
+
+    Leaving it by an error leaves `failed.json`, which the next start or success removes.
+    """
 
     def __init__(self, output: Path, key: str, stop: StopRequest) -> None:
         root = state_root(output)
         label = "__".join(output.relative_to(root.parent).parts)
         self.path = root / f"{label}-{key[:16]}"
+        self.output = output
         self.stop = stop
+        self.heart = Heart(self.path / "heartbeat.json", output)
         self._lock: TextIO | None = None
         self._last_save = time.monotonic()
         self._save_cost = 0.0
@@ -60,9 +67,19 @@ class StateFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = (self.path / "lock").open("a+")
         self._take_lock()
+        (self.path / "failed.json").unlink(missing_ok=True)
+        self.heart.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, Interrupted):
+            self.heart.stop(stopped=str(self.stop.reason))
+        else:
+            self.heart.stop()
+        if error is not None and not isinstance(error, Interrupted):
+            write_failure(self.path / "failed.json", error)
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -130,12 +147,12 @@ class StateFolder:
             raise Interrupted(f"{self.stop.reason}; progress is kept, the same command goes on from here")
 
     def heartbeat(self, **facts: Any) -> None:
-        """Tell watchers that this stage lives, and how far it is."""
-        content = {"pid": os.getpid(), "host": socket.gethostname(), "time": time.time(), **facts}
-        write_json(self.path / "heartbeat.json", content)
+        """Tell watchers how far this stage is; they learn it with the next beat."""
+        self.heart.report(**facts)
 
     def remove(self) -> None:
         """Forget the folder: its output is finished."""
+        self.heart.stop()  # or its next beat would make the folder again
         shutil.rmtree(self.path, ignore_errors=True)
         # Folders of the same output under other keys are of code or data that is no more.
         label = self.path.name.rsplit("-", 1)[0]

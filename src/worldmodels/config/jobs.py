@@ -1,0 +1,290 @@
+"""The jobs of the workflow: which stage makes which files of an experiment, from what, with which options and code.
+
+The rules ask here for a job's config block and modules, and `python -m worldmodels status` for whole lists of jobs. The
+paths stand in the rules too, where Snakemake needs them; a test compares the two with a dry run.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from worldmodels.config import blocks, dag
+from worldmodels.config.datasets import DatasetOptions
+from worldmodels.config.experiments import Config, Variant
+from worldmodels.config.load import experiment_options
+from worldmodels.config.options import Options
+from worldmodels.errors import UserError
+
+PLAYING_STAGES = {
+    "collect_rollouts": (),
+    "evolve_controller": ("evaluation",),
+    "evaluate_controller": (),
+    "film": (),
+}
+"""Stages whose code includes the task's where their block has one, and what else they then run."""
+
+
+class Files(NamedTuple):
+    """What one rule writes, as patterns over its wildcards."""
+
+    outputs: tuple[str, ...]
+    log: str
+
+
+def _in_experiment(log: str, *outputs: str) -> Files:
+    folder = "results/{experiment}"
+    return Files(tuple(f"{folder}/{name}" for name in outputs), f"{folder}/logs/{log}.log")
+
+
+def _in_seed(log: str, folder: str, *outputs: str) -> Files:
+    return _in_experiment(f"seed-{{seed}}/{log}", *(f"seed-{{seed}}/{folder}{name}" for name in outputs))
+
+
+FILES = {
+    "collect_rollouts": Files(("results/data/{dataset}/{shard}.h5",), "results/data/{dataset}/logs/{shard}.log"),
+    "train_vae": _in_seed("train_vae", "models/vae/", "weights.safetensors", "metrics.csv"),
+    "encode_latents": _in_seed("encode_latents", "", "latents.h5"),
+    "train_mdn_rnn": _in_seed("train_mdn_rnn", "models/mdn_rnn/", "weights.safetensors", "metrics.csv", "deaths.json"),
+    "initialise_vae": _in_seed("initialise_vae", "models/vae-untrained/", "weights.safetensors"),
+    "initialise_mdn_rnn": _in_seed("initialise-{memory}", "models/{memory}/", "weights.safetensors"),
+    "import_published_weights": _in_seed(
+        "import_published_weights",
+        "models/",
+        *("vae-published/weights.safetensors", "mdn_rnn-published/weights.safetensors"),
+        "controller-published/controller.json",
+    ),
+    "evolve_controller": _in_seed(
+        "evolve_controller-{variant}", "controllers/{variant}/", "controller.json", "history.csv"
+    ),
+    "evaluate_controller": _in_seed("evaluate_controller-{variant}", "controllers/{variant}/", "episodes.csv"),
+    "tabulate": _in_experiment("tabulate", "table.csv", "table.md", "table.tex"),
+    "plot": _in_experiment("plot-{figure}", "figures/{figure}.svg", "figures/{figure}.pdf"),
+    "film": _in_experiment("film", "videos/real.mp4", "videos/dream.mp4"),
+    "show": _in_experiment("show", "table.html", "videos/real.html", "videos/dream.html"),
+}
+"""Outputs and log of each stage; the first output names its state folder."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of one stage."""
+
+    stage: str
+    place: Mapping[str, str]  # the rule's wildcards
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    log: str
+    block: Options
+    modules: tuple[str, ...]
+
+    @property
+    def owner(self) -> str:
+        """The experiment or the data set that it works for."""
+        return self.place.get("experiment") or self.place["dataset"]
+
+    @property
+    def what(self) -> str:
+        """Which of the owner's jobs of this stage it is: 'tau-1.15, seed 2'; empty where there is one."""
+        names = [self.place[name] for name in ("variant", "memory", "figure") if name in self.place]
+        numbers = [f"{name} {self.place[name]}" for name in ("shard", "seed") if name in self.place]
+        return ", ".join([*names, *numbers])
+
+
+def stage_block(config: Config, stage: str, place: Mapping[str, str]) -> Options:
+    """The one config block that a job reads. place: the rule's wildcards."""
+    if stage == "collect_rollouts":
+        return blocks.shard_block(dataset_options(config, place["dataset"]))
+    options = experiment_options(config, place["experiment"])
+    if stage in blocks.VARIANT_BLOCKS:
+        variant_options(config, place["experiment"], place["variant"])
+        return blocks.VARIANT_BLOCKS[stage](config, options, place["variant"])
+    return blocks.simple_block(stage, config, options)
+
+
+def stage_modules(stage: str, block: Options) -> list[str]:
+    """Modules whose code a job's result depends on: the stage's, and the task's where it plays one."""
+    task = getattr(block, "task", None)
+    if stage not in PLAYING_STAGES or task is None:
+        return [f"stages.{stage}"]
+    return [f"stages.{stage}", f"envs.{task.name}", *PLAYING_STAGES[stage]]
+
+
+def dataset_options(config: Config, name: str) -> DatasetOptions:
+    """A data set by name. Raises UserError when there is none."""
+    if name not in config.datasets:
+        known = ", ".join(sorted(config.datasets))
+        raise UserError(f"there is no data set '{name}'. config.yaml defines: {known}.")
+    return config.datasets[name]
+
+
+def variant_options(config: Config, experiment: str, variant: str) -> Variant:
+    """A variant by name. Raises UserError when the experiment has none such."""
+    variants = experiment_options(config, experiment).variants
+    if variant not in variants:
+        raise UserError(f"experiment '{experiment}' has no variant '{variant}'; it has {', '.join(variants)}.")
+    return variants[variant]
+
+
+def experiment_jobs(config: Config, experiment: str) -> list[Job]:
+    """All jobs behind an experiment's products, its data set's and those it shares with others too, inputs first."""
+    options = experiment_options(config, experiment)
+    owner = dag.models_owner(config, experiment)
+    trains = bool(dag.evolved_variants(config, experiment))
+    found = list(_collection(config, experiment_options(config, owner).dataset)) if trains else []
+    for seed in options.training_seeds:
+        found += _world_model(config, owner, str(seed)) if trains else []
+        for variant in options.variants:
+            found += _controller(config, experiment, variant, str(seed))
+    found += _report(config, experiment)
+    return list({job.outputs: job for job in found}.values())
+
+
+def _job(config: Config, stage: str, inputs: tuple[str, ...], **place: str) -> Job:
+    block = stage_block(config, stage, place)
+    outputs = tuple(path.format(**place) for path in FILES[stage].outputs)
+    log = FILES[stage].log.format(**place)
+    return Job(stage, place, inputs, outputs, log, block, tuple(stage_modules(stage, block)))
+
+
+def _shards(config: Config, dataset: str) -> tuple[str, ...]:
+    return tuple(dag.shard_paths(dataset, dataset_options(config, dataset)))
+
+
+def _collection(config: Config, dataset: str) -> Iterator[Job]:
+    for shard in range(dataset_options(config, dataset).shards):
+        yield _job(config, "collect_rollouts", (), dataset=dataset, shard=f"{shard:03d}")
+
+
+def _world_model(config: Config, experiment: str, seed: str) -> Iterator[Job]:
+    """V, the latents and M of one training seed."""
+    place = {"experiment": experiment, "seed": seed}
+    shards = _shards(config, experiment_options(config, experiment).dataset)
+    vae = _job(config, "train_vae", shards, **place)
+    latents = _job(config, "encode_latents", (*shards, vae.outputs[0]), **place)
+    yield from (vae, latents, _job(config, "train_mdn_rnn", latents.outputs, **place))
+
+
+def _controller(config: Config, experiment: str, variant: str, seed: str) -> Iterator[Job]:
+    """The agent of one variant and seed: untrained models where it has such, its controller, its episodes."""
+    place = {"experiment": dag.controller_owner(config, experiment, variant), "variant": variant, "seed": seed}
+    options = variant_options(config, experiment, variant)
+    if options.policy == "random":
+        yield _job(config, "evaluate_controller", (), **place)
+        return
+    yield from _other_models(config, place["experiment"], variant, seed)
+    models = tuple(dag.agent_models(config, place["experiment"], variant, seed).values())
+    if options.policy == "evolved":
+        yield _job(config, "evolve_controller", models, **place)
+    controller = dag.agent_controller(config, place["experiment"], variant, seed)
+    yield _job(config, "evaluate_controller", (*models, controller), **place)
+
+
+def _other_models(config: Config, experiment: str, variant: str, seed: str) -> Iterator[Job]:
+    """V and M of a variant where they are not trained: of fresh weights, or the authors'."""
+    models = variant_options(config, experiment, variant).models
+    if models == "published":
+        folder = experiment_options(config, experiment).published_weights
+        files = tuple(f"{folder}/{name}.json" for name in ("vae", "rnn", "controller"))
+        yield _job(config, "import_published_weights", files, experiment=experiment, seed=seed)
+    elif models != "trained":
+        yield from _untrained_models(config, dag.models_owner(config, experiment), models, seed)
+
+
+def _untrained_models(config: Config, experiment: str, models: str, seed: str) -> Iterator[Job]:
+    place = {"experiment": experiment, "seed": seed}
+    vae, memory = dag.MODEL_FILES[models]
+    if models == "untrained":
+        yield _job(config, "initialise_vae", (), **place)
+    weights = f"results/{experiment}/seed-{seed}/models/{vae}/weights.safetensors"
+    yield _job(config, "initialise_mdn_rnn", (weights,), memory=memory, **place)
+
+
+def _report(config: Config, experiment: str) -> Iterator[Job]:
+    """The table and, where agents are evolved, figures and films."""
+    variants = list(experiment_options(config, experiment).variants)
+    evolved = dag.evolved_variants(config, experiment)
+    episodes = _of_controllers(config, experiment, "episodes.csv", variants)
+    controllers = _of_controllers(config, experiment, "controller.json", evolved)
+    table = _job(config, "tabulate", (*episodes, *controllers), experiment=experiment)
+    yield table
+    if not evolved:
+        return
+    shown = _shown(config, experiment)
+    histories = _of_controllers(config, experiment, "history.csv", evolved)
+    drawn = (table.outputs[0], *episodes, *histories, *_training_histories(config, experiment), *shown)
+    shard = _shards(config, experiment_options(config, experiment).dataset)[0]
+    for figure in dag.figure_names(config, experiment):
+        yield _job(config, "plot", (*drawn, shard), experiment=experiment, figure=figure)
+    film = _job(config, "film", shown, experiment=experiment)
+    yield from (film, _job(config, "show", (table.outputs[1], *film.outputs), experiment=experiment))
+
+
+def _of_controllers(config: Config, experiment: str, name: str, variants: list[str]) -> list[str]:
+    return [
+        f"{dag.controller_folder(config, experiment, variant, seed)}/{name}"
+        for variant in variants
+        for seed in experiment_options(config, experiment).training_seeds
+    ]
+
+
+def _training_histories(config: Config, experiment: str) -> list[str]:
+    folders = [
+        dag.models_folder(config, experiment, seed) for seed in experiment_options(config, experiment).training_seeds
+    ]
+    return [f"{folder}/models/{model}/metrics.csv" for model in ("vae", "mdn_rnn") for folder in folders]
+
+
+def _shown(config: Config, experiment: str) -> tuple[str, ...]:
+    """The agent of figures and films of single episodes: V, M, latents and controller of the first training seed."""
+    seed = experiment_options(config, experiment).training_seeds[0]
+    models = dag.models_folder(config, experiment, seed)
+    controller = dag.controller_folder(config, experiment, dag.film_variant(config, experiment), seed)
+    weights = (f"{models}/models/{name}/weights.safetensors" for name in ("vae", "mdn_rnn"))
+    return (*weights, f"{models}/latents.h5", f"{controller}/controller.json")
+
+
+BLOCK_SOURCES = {
+    "train_vae": {"training": "vae"},
+    "encode_latents": {"precision": "vae.precision"},
+    "train_mdn_rnn": {"training": "mdn_rnn"},
+    "initialise_vae": {"model": "vae.model"},
+    "initialise_mdn_rnn": {"model": "mdn_rnn.model"},
+    "import_published_weights": {"vae": "vae.model", "mdn_rnn": "mdn_rnn.model", "controller": "evolution.controller"},
+}
+"""Entries of an experiment that the keys of a stage's block come from, where their names differ."""
+
+
+def config_key(config: Config, job: Job, key: str) -> str:
+    """Where in config.yaml a key of a job's block is said: 'training.epochs' of doom's V is experiments.doom.vae.epochs."""
+    head, _, rest = key.partition(".")
+    if job.stage == "collect_rollouts":
+        return f"datasets.{job.owner}.{key}"
+    experiment = f"experiments.{job.owner}"
+    own = _own_key(config, job, key)
+    if own is not None:
+        return f"{experiment}.{own}"
+    if head in ("task", "policy"):
+        named = ".name" if job.stage == "import_published_weights" else ""
+        return f"datasets.{config.experiments[job.owner].dataset}.{key}{named}"
+    if head == "experiment":
+        return f"{experiment}.{rest}"
+    source = BLOCK_SOURCES.get(job.stage, {}).get(head, head)
+    return ".".join(part for part in (experiment, source, rest) if part)
+
+
+def _own_key(config: Config, job: Job, key: str) -> str | None:
+    """The key's place where the variant or the evaluation says what else the experiment or the data set would."""
+    if key == "task.backend" and job.stage in ("evaluate_controller", "film"):
+        return "evaluation.car_racing_backend"
+    if "variant" not in job.place:
+        return None
+    options, entry = config.experiments[job.owner].variants[job.place["variant"]], f"variants.{job.place['variant']}"
+    moved = {"variant": entry}
+    if options.random_policy is not None:
+        moved["policy"] = f"{entry}.random_policy"
+    if options.controller is not None:
+        moved["evolution.controller"] = f"{entry}.controller"
+    for prefix, place in moved.items():
+        if key == prefix or key.startswith(f"{prefix}."):
+            return place + key.removeprefix(prefix)
+    return None
