@@ -35,6 +35,8 @@ HISTORY_COLUMNS = (
     *("generation", "best", "mean", "worst", "sigma", "evaluation", "evaluation_sd"),
     *("validation", "steps"),
 )
+SHOWN_COLUMNS = ("best", "mean", "worst", "sigma", "evaluation", "validation")
+"""Of the history, what the progress line and TensorBoard show."""
 
 
 class NormalStream:
@@ -111,7 +113,7 @@ def evolve(
     with Progress("evolve", options.generations, "generations", state, evolution.generation) as progress:
         while evolution.generation < options.generations:
             row = _generation(evolution, score, evaluate, validate, options)
-            progress.advance(1, mean=row["mean"], best=row["best"])
+            progress.advance(1, **{name: row[name] for name in SHOWN_COLUMNS if row[name] is not None})
             if state.due and evolution.generation < options.generations:
                 _checkpoint(evolution, state)
                 state.leave_if_stopped()

@@ -143,13 +143,17 @@ def test_dry_run_says_why(edited):
     assert "Params have changed since last execution" in result.stdout + result.stderr
 
 
-def test_truncated_shard_is_named_and_its_deletion_mends_it(edited):
+def test_truncated_shard_is_named_and_made_again_by_the_same_command(edited):
     shard = edited.folder / "results/data/doom-random-smoke/001.h5"
-    shard.write_bytes(shard.read_bytes()[:5000])
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:5000])
     edited.edit("config.yaml", "      epochs: 1\n      batch_size: 32\n", "      epochs: 1\n      batch_size: 16\n")
-    failed = edited.snakemake("results/doom-smoke/seed-1/models/vae/weights.safetensors")
+    target = "results/doom-smoke/seed-1/models/vae/weights.safetensors"
+    failed = edited.snakemake(target)
     assert failed.returncode != 0
-    assert "001.h5 is not a complete HDF5 file" in failed.stdout + failed.stderr
+    assert "001.h5 is not what its stage wrote" in failed.stdout + failed.stderr
+    assert shard.with_name("001.h5.damaged").stat().st_size == 5000
+    assert edited.snakemake(target).returncode == 0 and shard.read_bytes() == whole
 
 
 def test_two_heads_on_one_results_folder_are_one_too_many(edited):

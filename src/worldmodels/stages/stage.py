@@ -15,7 +15,7 @@ import time
 import types
 import typing
 from abc import abstractmethod
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from worldmodels.config.blocks import parse_block
 from worldmodels.config.options import Options
 from worldmodels.errors import UserError
-from worldmodels.provenance import code_fingerprint, record_provenance
+from worldmodels.provenance import code_fingerprint, read_provenance, record_provenance
 from worldmodels.runtime.files import disk_problem, file_checksum
 from worldmodels.runtime.state import StateFolder
 from worldmodels.runtime.stop import Interrupted, StopRequest
@@ -91,7 +91,7 @@ class Stage(BaseModel):
             "stage": self.name(),
             "config": self.block().model_dump(mode="json"),
             "code": code_fingerprint(self.modules()),
-            "inputs": {str(path): file_checksum(path) for path in self.inputs()},
+            "inputs": {str(path): _sound_checksum(path) for path in self.inputs()},
         }
 
     @classmethod
@@ -113,6 +113,21 @@ class RolloutStage(Stage):
     def inputs(self) -> list[Path]:
         """The shards, and what else the stage reads."""
         return [*self.shard_paths(), *super().inputs()]
+
+
+def _sound_checksum(path: Path) -> str:
+    """SHA-256 of an input. Raises UserError, and moves the file aside, where it is not what its stage wrote."""
+    checksum = file_checksum(path)
+    record = read_provenance(path)
+    if record is None or record.get("sha256") == checksum:
+        return checksum
+    aside = path.with_name(f"{path.name}.damaged")
+    with suppress(FileNotFoundError):  # another stage that reads it was faster
+        path.replace(aside)
+    raise UserError(
+        f"{path} is not what its stage wrote (its checksum differs from its provenance): it was cut short or changed since. "
+        f"It lies in {aside.name} now; the same command makes it again."
+    )
 
 
 def _as_list(value: Path | list[Path] | None) -> list[Path]:

@@ -1,0 +1,158 @@
+"""Chaos: processes of doom-smoke are killed at random moments, the disk fills up, files are cut short; no byte differs."""
+
+import os
+import random
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from products import checksums
+
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
+SEED = 2026
+KILLS = 20
+LONGEST_PAUSE_SECONDS = 8.0
+DISK_MEGABYTES = 400
+TARGET = "results/doom-smoke/table.csv"
+
+
+@pytest.fixture
+def small_disk(checkout):
+    """The results folder of the copy on a file system of its own, which a test can fill."""
+    folder = checkout.folder / "results"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MEGABYTES}m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("this machine lets nobody mount a small file system")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def start_head(checkout):
+    environment = checkout.environment | {"WORLDMODELS_CHECKPOINT_SECONDS": "0.2"}
+    with (checkout.folder / "head.log").open("a") as log:
+        return subprocess.Popen(checkout.command(TARGET), cwd=checkout.folder, env=environment, stdout=log, stderr=log)
+
+
+def processes_below(head):
+    """The head, its stages and their workers."""
+    try:
+        ours = psutil.Process(head.pid)
+        return [ours, *ours.children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+def description(process):
+    words = process.cmdline()
+    return words[words.index("worldmodels") + 1] if "worldmodels" in words else "snakemake"
+
+
+def wait_until_quiet(head, processes):
+    """The head's end, and that of all its processes: stages notice within seconds that their head is gone."""
+    head.wait(timeout=200)
+    psutil.wait_procs(processes, timeout=60)
+
+
+def kill_one(checkout, source):
+    """Run the command, kill one of its processes at a random moment; returns which, or None if it finished before."""
+    head = start_head(checkout)
+    pause = source.uniform(0.5, LONGEST_PAUSE_SECONDS)
+    try:
+        head.wait(timeout=pause)
+    except subprocess.TimeoutExpired:
+        processes = processes_below(head)
+        victim = source.choice(processes)
+        try:
+            name = description(victim)
+            victim.kill()
+        except psutil.Error:
+            name = None  # it ended by itself in this very moment
+        wait_until_quiet(head, processes)
+        return name
+    return None
+
+
+def fill_disk(checkout, folder):
+    """One run on a full disk: it must end by itself, and say why."""
+    filler = folder / "filler"
+    with filler.open("wb") as file:
+        while True:
+            try:
+                file.write(bytes(1 << 20))
+                file.flush()
+            except OSError:
+                break
+    head = start_head(checkout)
+    assert head.wait(timeout=200) != 0, "the run went on without a disk"
+    filler.unlink()
+
+
+def cut_short(path):
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def finished_products(checkout):
+    return checksums(checkout)
+
+
+@pytest.mark.timeout(1500)
+def test_chaos_changes_no_byte(small_disk, checkout, finished, capsys):
+    source = random.Random(SEED)
+    kills, losses, known = [], [], {}
+    begin = time.monotonic()
+    disk_full_at, cut_at = 6, 12
+    while len(kills) < KILLS:
+        name = kill_one(checkout, source)
+        if name is not None:
+            kills.append(name)
+        present = finished_products(checkout)
+        losses += [path for path, checksum in known.items() if present.get(path) != checksum]
+        known = present
+        if TARGET.removeprefix("results/") in present:
+            begin_anew(small_disk, source)
+            known = finished_products(checkout)
+        if len(kills) == disk_full_at:
+            fill_disk(checkout, small_disk)
+            disk_full_at = -1
+            assert "disk is full" in (checkout.folder / "head.log").read_text()
+        if len(kills) >= cut_at > 0 and cut_files(small_disk):
+            cut_at = -1
+            known = {}
+    assert cut_at == -1, "nothing was there to be cut"
+    for _ in range(2):  # the first may only find the file that was cut
+        head = start_head(checkout)
+        if head.wait(timeout=400) == 0:
+            break
+    ours, expected = checksums(checkout), checksums(finished)
+    assert ours == {path: expected[path] for path in ours} and "doom-smoke/table.csv" in ours
+    assert not losses
+    log = (checkout.folder / "head.log").read_text()
+    with capsys.disabled():
+        counts = ", ".join(f"{name} {kills.count(name)}" for name in sorted(set(kills)))
+        print(
+            f"\nchaos: {len(kills)} kills ({counts}), 1 full disk, 2 files cut; {len(losses)} finished products lost, ",
+            end="",
+        )
+        print(f"{log.count(': going on at')} times gone on from a checkpoint, {time.monotonic() - begin:.0f} s")
+
+
+def begin_anew(results, source):
+    """All was finished before all kills were done: forget the controllers or the models, and go on."""
+    folders = ["doom-smoke/seed-1/models/mdn_rnn", "doom-smoke/seed-1/models/vae"]
+    for path in (results / source.choice(folders)).glob("weights.safetensors"):
+        path.unlink()
+
+
+def cut_files(results):
+    """Cut one finished file and one checkpoint in the middle, as a dying machine leaves them; whether both were there."""
+    finished = sorted(results.glob("doom-smoke/seed-1/latents.h5")) or sorted(results.glob("data/*/000.h5"))
+    checkpoints = sorted(Path(results).glob("**/.state/*/checkpoint.safetensors"))
+    if not finished or not checkpoints:
+        return False
+    cut_short(finished[0])
+    cut_short(checkpoints[0])
+    return True
