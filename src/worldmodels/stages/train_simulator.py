@@ -1,0 +1,92 @@
+"""Train a recurrent simulator of one seed on windows of video (Chiappa et al. 2017).
+
+Time alignment: a step takes in frame t, real or predicted, and the action taken there, and is scored on frame t + 1.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from worldmodels.config.simulators import SimulatorTraining
+from worldmodels.data.schemes import observed_flags
+from worldmodels.data.subsequences import WindowSource, subsequences
+from worldmodels.data.windows import Windows
+from worldmodels.models.centred_rmsprop import CentredRMSProp
+from worldmodels.models.res.losses import simulator_losses, warmed_up
+from worldmodels.models.res.network import RES
+from worldmodels.models.res.transition import LSTMState
+from worldmodels.runtime.device import autocast, matmul_dtype
+from worldmodels.runtime.state import StateFolder
+from worldmodels.seeds import integer_seed
+from worldmodels.training import Carry, FitOptions, Metrics, cosine_decay, fit, fused_adam
+
+
+class SubsequenceObjective:
+    """A simulator's loss on one subsequence: the first of a window warms up, the others go on from where it ended."""
+
+    def __init__(
+        self, network: RES, training: SimulatorTraining, device: torch.device, words: tuple[str | int, ...]
+    ) -> None:
+        self.network, self.training, self.device, self.words = network, training, device, words
+        self.dtype = matmul_dtype(training.precision, device)
+
+    def __call__(self, step: int, batch: Windows, carry: Carry | None) -> tuple[Tensor, Metrics, Carry | None]:
+        """See training.Objective."""
+        torch.manual_seed(integer_seed(*self.words, "slopes", step))
+        windows = Windows(*(part.to(self.device, non_blocking=True) for part in batch))
+        training = self.training
+        flags = observed_flags(training.scheme, step, training.subsequence, training.scheme_scale)
+        with autocast(self.device, self.dtype):
+            windows, state = self._begin(step, windows, carry)
+            losses, state = simulator_losses(self.network, windows, flags, state, training)
+        loss = torch.stack(list(losses.values())).sum()
+        return loss, dict(losses), (state.hidden.detach().float(), state.cell.detach().float())
+
+    def _begin(self, step: int, windows: Windows, carry: Carry | None) -> tuple[Windows, LSTMState]:
+        """The windows without their warm-up, and the state to begin in."""
+        if step % self.training.subsequences:
+            assert carry is not None, "a window's later subsequences come after its first"
+            return windows, LSTMState(*carry)
+        length = self.training.warm_up
+        state = warmed_up(self.network, windows, length, self.training.warm_up_gradient)
+        return Windows(windows.frames[:, length:], *(part[:, length:] for part in windows[1:])), state
+
+
+def fit_simulator(
+    training: SimulatorTraining,
+    source: WindowSource,
+    mean: Tensor,
+    words: tuple[str | int, ...],
+    state: StateFolder,
+    device: torch.device,
+) -> tuple[RES, list[dict[str, float]]]:
+    """Train a new simulator; returns it and the history of its losses.
+
+    source: batches of windows of `training.window_steps` actions. mean: (C,) of the first frames, 0 to 255.
+    words: name of the random streams of weights and slopes.
+    """
+    torch.manual_seed(integer_seed(*words, "initial weights"))
+    network = RES(training.model)
+    network.mean.copy_(mean)
+    options = FitOptions(
+        learning_rate=lambda step: (
+            training.learning_rate * cosine_decay(step, training.updates, training.final_learning_rate_fraction)
+        ),
+        steps=training.updates,
+        items_per_step=training.batch_size * (training.warm_up // training.subsequences + training.subsequence),
+        unit="frames",
+        gradient_clip=training.gradient_clip,
+        optimiser=optimiser_of(training),
+    )
+    pieces = subsequences(source, training.warm_up, training.subsequence, training.subsequences)
+    objective = SubsequenceObjective(network, training, device, words)
+    return network, fit(network, objective, pieces, options, state, device, "train_simulator")
+
+
+def optimiser_of(training: SimulatorTraining) -> Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]:
+    """The optimiser that `training` names; `fit` sets its step size."""
+    if training.optimiser == "adam":
+        return fused_adam
+    return partial(CentredRMSProp, momentum=training.momentum, decay=training.decay, epsilon=training.epsilon)
