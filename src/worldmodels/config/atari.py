@@ -1,7 +1,6 @@
 """Options of Atari data sets and of the agents that only collect them."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -9,12 +8,11 @@ from worldmodels.config.datasets import MOST_DATASET_SEEDS, MOST_SHARDS
 from worldmodels.config.options import Options
 from worldmodels.config.tasks import AtariGame, AtariOptions, AtariRules
 
-if TYPE_CHECKING:
-    from worldmodels.config.experiments import Config
-
 RANDOM = "random"
 """The `agent` that is none: uniform actions."""
 AGENT_FILE_SUFFIX = ".safetensors"
+CHUNK_FRAMES = 25
+"""Frames that are compressed together, the unit of reading: more are smaller on disk, and slower to read windows from."""
 
 
 class AgentTraining(Options):
@@ -26,7 +24,9 @@ class AgentTraining(Options):
     environments: int = Field(8, ge=1, description="Games that are played side by side")
     learning_rate: float = Field(1e-4, gt=0, description="Step size: 1e-4 for DQN, 7e-4 for A2C in stable-baselines3")
     clip_rewards: bool = Field(True, description="Learn from the sign of the reward (scores are never clipped)")
-    life_loss_ends: bool = Field(True, description="While learning, a lost life ends the return, as in Mnih et al. 2015")
+    life_loss_ends: bool = Field(
+        True, description="While learning, a lost life ends the return, as in Mnih et al. 2015"
+    )
     replay: int = Field(100_000, ge=100, description="DQN: steps in the replay memory (28 kB each)")
     learning_starts: int = Field(50_000, ge=0, description="DQN: steps before the first update")
     target_update: int = Field(1000, ge=1, description="DQN: steps between copies to the target network")
@@ -39,6 +39,17 @@ class AgentTraining(Options):
     start_from: str | None = Field(None, description="A trained agent's file to go on from")
 
 
+class AgentOptions(Options):
+    """What a trained agent's file says of it."""
+
+    algorithm: Literal["dqn", "a2c"] = "dqn"
+    game: AtariGame
+    action_codes: tuple[int, ...] = Field(description="ALE's number of each of its actions")
+    stack: int = Field(4, ge=1, description="Grey frames of 84 x 84 that it sees, the newest last")
+    frame_repeat: int = Field(4, ge=1, description="Emulator frames that its actions last")
+    steps: int = Field(0, ge=0, description="Steps that it learned from")
+
+
 class AtariDatasetOptions(Options):
     """Frames of one or more games, each a data set NAME-GAME of its own: 5 M + 1 M frames at the scale of RES."""
 
@@ -48,7 +59,7 @@ class AtariDatasetOptions(Options):
         RANDOM, description="'random', an entry of `atari_agents`, or a trained agent's file (*.safetensors)"
     )
     epsilon: float = Field(0.0, ge=0, le=1, description="Share of an agent's actions that are uniform instead")
-    frames_per_shard: int = Field(100_000, ge=16, description="Frames in a shard, the unit of collection")
+    frames_per_shard: int = Field(100_000, ge=CHUNK_FRAMES, description="Frames in a shard, the unit of collection")
     parallel_games: int = Field(4, ge=1, le=64, description="Games side by side in a shard; each fills an equal part")
     shards: int = Field(50, ge=1, le=MOST_SHARDS, description="Shards to train on; more keep the ones that exist")
     test_shards: int = Field(10, ge=1, le=MOST_SHARDS, description="Shards to test on, of other episodes")
@@ -59,22 +70,14 @@ class AtariDatasetOptions(Options):
     @model_validator(mode="after")
     def parts_are_equal(self) -> Self:
         """Each game fills the same number of frames, and no game comes twice."""
-        if self.frames_per_shard % self.parallel_games:
+        if self.frames_per_shard % (self.parallel_games * CHUNK_FRAMES):
             raise ValueError(
-                f"frames_per_shard is {self.frames_per_shard}, which parallel_games {self.parallel_games} does not divide"
+                f"frames_per_shard is {self.frames_per_shard}, but it must be a multiple of {CHUNK_FRAMES} times "
+                f"parallel_games, {self.parallel_games * CHUNK_FRAMES}"
             )
         if len(set(self.games)) != len(self.games):
             raise ValueError(f"games {self.games} names a game twice")
         return self
-
-    @property
-    def uses_agent(self) -> bool:
-        """Whether an agent plays."""
-        return self.agent != RANDOM
-
-    def task(self, game: str) -> AtariOptions:
-        """The task of one of the games."""
-        return AtariOptions(game=game, **self.rules.model_dump())
 
 
 class AtariShardOptions(Options):
@@ -86,21 +89,3 @@ class AtariShardOptions(Options):
     frames_per_shard: int
     parallel_games: int
     seed: int
-
-
-AtariDatasets = dict[
-    Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")],
-    AtariDatasetOptions,
-]
-
-
-def game_label(game: str) -> str:
-    """A game's name in data sets and folders: ms-pacman."""
-    return game.replace("_", "-")
-
-
-def atari_datasets(config: "Config") -> Iterator[tuple[str, AtariDatasetOptions, str]]:
-    """(name, options, game) of every Atari data set: NAME-GAME for each game of each entry."""
-    for name, options in config.atari_datasets.items():
-        for game in options.games:
-            yield f"{name}-{game_label(game)}", options, game

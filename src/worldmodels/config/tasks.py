@@ -55,7 +55,9 @@ class AtariRules(Options):
         4, ge=1, description="Emulator frames that an action lasts; only the last is seen, without maximum over two"
     )
     noop_max: int = Field(
-        30, ge=0, description="An episode begins after 1 to this many emulator frames of no action, drawn for each; 0 off"
+        30,
+        ge=0,
+        description="An episode begins after 1 to this many emulator frames of no action, drawn for each; 0 off",
     )
     fire_on_reset: bool = Field(False, description="Press fire once before an episode begins, where the game has it")
     life_loss_ends: bool = Field(False, description="Whether a lost life ends the episode")

@@ -132,4 +132,3 @@ def action_set(ale: ALEInterface, name: str) -> list[Action]:
 def noop_frames(options: AtariOptions, rng: np.random.Generator) -> int:
     """How many emulator frames of no action an episode begins with: uniform in 1 ... noop_max."""
     return int(rng.integers(1, options.noop_max + 1)) if options.noop_max else 0
-
