@@ -71,6 +71,14 @@ class AtariOptions(AtariRules):
 
     name: Literal["atari"] = "atari"
     game: AtariGame = Field("pong", description="The game, as ale-py names its ROM: ms_pacman")
+    frame_size: int = Field(
+        64, ge=64, le=64, description="Height and width of a frame where games play as a batch, in pixels"
+    )
+
+    @property
+    def max_steps(self) -> int:
+        """Steps after which an episode is cut off."""
+        return -(-self.max_frames // self.frame_repeat)
 
 
 TaskOptions = Annotated[TakeCoverOptions | CarRacingOptions | AtariOptions, Field(discriminator="name")]

@@ -51,7 +51,7 @@ class Colours:
 
     @property
     def grey(self) -> np.ndarray:
-        """Luminance of each number, (256, 1) uint8, as ALE computes it."""
+        """Luminance of each number, (256, 1) uint8."""
         return grey_table(self.rgb)
 
     def learn(self, console: Console, screen: np.ndarray) -> None:
@@ -76,5 +76,5 @@ def read_both(console: Console) -> tuple[np.ndarray, np.ndarray]:
 
 
 def grey_table(rgb: np.ndarray) -> np.ndarray:
-    """Luminance (256, 1) uint8 of a colour table (256, 3) uint8, as ALE computes it."""
+    """Luminance (256, 1) uint8 of a colour table (256, 3) uint8: to the bit what ALE computes in NTSC games."""
     return np.round(rgb @ LUMINANCE).astype(np.uint8)[:, None]

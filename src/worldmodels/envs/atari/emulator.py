@@ -113,14 +113,14 @@ class Console:
 
 def load_game(game: str) -> ALEInterface:
     """An emulator with the game's cartridge in it. Raises UserError where ale-py has none."""
-    known = roms.get_all_rom_ids()
-    if game not in known:
-        raise UserError(f"ale-py has no ROM of '{game}'. It has: {', '.join(known)}.")
+    cartridge = roms.get_rom_path(game) if game in roms.get_all_rom_ids() else None
+    if cartridge is None:
+        raise UserError(f"ale-py has no ROM of '{game}'. It has: {', '.join(roms.get_all_rom_ids())}.")
     ale = ALEInterface()
     ale.setFloat("repeat_action_probability", 0.0)
     ale.setInt("frame_skip", 1)
     ale.setInt("max_num_frames_per_episode", 0)
-    ale.loadROM(roms.get_rom_path(game))
+    ale.loadROM(cartridge)
     return ale
 
 
