@@ -4,7 +4,7 @@
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-from worldmodels.config import blocks, dag
+from worldmodels.config import atari_blocks, blocks, dag
 from worldmodels.config.load import experiment_options, load_config
 from worldmodels.errors import UserError
 
@@ -28,6 +28,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/world_model.smk"
 include: "workflow/rules/controller.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/atari.smk"
 
 
 rule quickstart:
