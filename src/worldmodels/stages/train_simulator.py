@@ -5,22 +5,93 @@ Time alignment: a step takes in frame t, real or predicted, and the action taken
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
+from typing import ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from worldmodels.config.simulators import SimulatorTraining
+from worldmodels.config.simulators import RESOptions, SimulatorTraining, TrainSimulatorBlock
+from worldmodels.data.atari import AtariStore
+from worldmodels.data.atari_windows import AtariWindows, ScreenDecoder
 from worldmodels.data.schemes import observed_flags
 from worldmodels.data.subsequences import WindowSource, subsequences
 from worldmodels.data.windows import Windows
+from worldmodels.envs.atari.screens import parse_resolution
+from worldmodels.errors import UserError
 from worldmodels.models.centred_rmsprop import CentredRMSProp
+from worldmodels.models.res.files import KIND
 from worldmodels.models.res.losses import simulator_losses, warmed_up
 from worldmodels.models.res.network import RES
 from worldmodels.models.res.transition import LSTMState
-from worldmodels.runtime.device import autocast, matmul_dtype
+from worldmodels.runtime.device import autocast, matmul_dtype, resolve_device
 from worldmodels.runtime.state import StateFolder
+from worldmodels.runtime.weights import save_weights
 from worldmodels.seeds import integer_seed
-from worldmodels.training import Carry, FitOptions, Metrics, cosine_decay, fit, fused_adam
+from worldmodels.stages.stage import Stage, output_file
+from worldmodels.stages.stage import main as run_stage
+from worldmodels.training import Carry, FitOptions, Metrics, cosine_decay, fit, fused_adam, write_metrics
+
+MEAN_FRAMES = 2048
+"""The first frames, whose mean is taken from all (appendix A)."""
+
+
+class TrainSimulator(Stage):
+    """Options of train_simulator."""
+
+    Block: ClassVar = TrainSimulatorBlock
+
+    dataset: Path = Field(description="Folder of the data set's shards")
+    shards: int = Field(ge=1, description="How many of its train shards to use")
+    weights: Path = output_file("The simulator's weights, safetensors")
+    metrics: Path = output_file("Training history, CSV")
+    seed: int
+
+    def shard_paths(self) -> list[Path]:
+        """The shards to train on, in order."""
+        return [self.dataset / f"train-{shard:03d}.h5" for shard in range(self.shards)]
+
+    def inputs(self) -> list[Path]:
+        """The shards: by folder and count, since 1,000 paths overflow a command line."""
+        return [*self.shard_paths(), *super().inputs()]
+
+    def run(self) -> None:
+        """Fit a simulator to windows of the data set."""
+        training = self.block().training
+        device = resolve_device(self.device)
+        words = ("train_simulator", self.seed)
+        batch = training.batch_size
+        resolution = resolution_of(training.model)
+        windows = AtariWindows(self.shard_paths(), batch, training.window_steps, words, resolution, device)
+        if windows.actions_count != training.model.actions:
+            raise UserError(
+                f"{self.dataset} holds games with {windows.actions_count} actions, but the simulator has "
+                f"{training.model.actions}. Set model.actions, or collect with the other action set."
+            )
+        mean = first_frames(windows.store, resolution).float().mean(dim=(0, 1, 2))  # (C,)
+        network, history = fit_simulator(training, windows.iterate, mean, words, self.state, device)
+        write_metrics(self.metrics, history)
+        save_weights(self.weights, network, KIND, training.model, {})
+
+
+def resolution_of(options: RESOptions) -> str:
+    """Name of the frames that a simulator is made for. Raises UserError when no data set gives such frames."""
+    colour = "grey" if options.channels == 1 else "rgb"
+    if (options.height, options.width) == (210, 160):
+        return "grey" if colour == "grey" else "native"
+    if options.height != options.width:
+        raise UserError(
+            f"no frames of {options.height}x{options.width} can be made of Atari's screens: set model.height and "
+            "model.width to 210 and 160, or to one size."
+        )
+    return f"{colour}{options.height}"
+
+
+def first_frames(store: AtariStore, resolution: str) -> Tensor:
+    """The first frames of a data set, (N, H, W, C) uint8."""
+    screens = store.screens(0, min(MEAN_FRAMES, int(store.starts[1])))
+    return ScreenDecoder(store.colours, parse_resolution(resolution), torch.device("cpu"))(screens)
 
 
 class SubsequenceObjective:
@@ -90,3 +161,8 @@ def optimiser_of(training: SimulatorTraining) -> Callable[[Iterable[nn.Parameter
     if training.optimiser == "adam":
         return fused_adam
     return partial(CentredRMSProp, momentum=training.momentum, decay=training.decay, epsilon=training.epsilon)
+
+
+def main(arguments: list[str]) -> int:
+    """Command line."""
+    return run_stage(TrainSimulator, arguments)
