@@ -47,6 +47,7 @@ class RecurrentSimulator:
         self.options = network.options
         self.action_size = self.options.actions
         self.renders_each_step = self.options.feedback == "frame"
+        self.predicts_reward, self.predicts_done = self.options.predict_reward, self.options.predict_done
 
     @property
     def device(self) -> torch.device:
