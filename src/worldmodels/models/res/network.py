@@ -113,10 +113,9 @@ class RES(nn.Module):
         states, drawn = self._unroll(observations, actions, observed, state)
         hidden = torch.stack([one.hidden for one in states])  # (T, B, H)
         waiting = [step for step in range(len(observed)) if step not in drawn]
-        rest = self.decoder(hidden[waiting].flatten(0, 1)).unflatten(0, (len(waiting), -1)) if waiting else []
-        pixels = torch.stack(
-            [drawn[step] if step in drawn else rest[waiting.index(step)] for step in range(len(states))]
-        )
+        rest = self.decoder(hidden[waiting].flatten(0, 1)).chunk(len(waiting))
+        drawn |= dict(zip(waiting, rest, strict=True))
+        pixels = torch.stack([drawn[step] for step in range(len(states))])  # (T, B, C, H, W)
         return Predictions(pixels.transpose(0, 1), *self.heads(hidden.transpose(0, 1))), states[-1]
 
     def heads(self, hidden: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -153,8 +152,10 @@ class RES(nn.Module):
         flat = actions.transpose(0, 1).flatten(0, 1)  # (T * B, A)
         features = self.encoder(observations.transpose(0, 1).flatten(0, 1), flat)
         parts = self.observing.prepare(features, flat)
-        pieces = {name: part.unflatten(0, (actions.shape[1], -1)) for name, part in parts.items()}
-        return [{name: piece[step] for name, piece in pieces.items()} for step in range(actions.shape[1])]
+        # Chunks, not indices: the gradient of each index would be as large as the whole.
+        steps = actions.shape[1]
+        pieces = {name: part.chunk(steps) for name, part in parts.items()}
+        return [{name: piece[step] for name, piece in pieces.items()} for step in range(steps)]
 
 
 def _head(options: RESOptions) -> nn.Sequential:
