@@ -37,7 +37,8 @@ class _RandomLeak(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
         noise, outputs = ctx.saved_tensors
-        return slopes(noise, gradient.dtype).masked_fill_(outputs > 0, 1).mul_(gradient)
+        passed = torch.ops.aten.threshold_backward(gradient, outputs, 0)  # 0 where the output is negative
+        return passed.lerp_(gradient, slopes(noise, gradient.dtype))
 
 
 def random_bytes(like: Tensor) -> Tensor:
