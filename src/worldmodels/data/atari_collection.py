@@ -25,7 +25,7 @@ from worldmodels.data.atari import (
     write_atari_shard,
 )
 from worldmodels.envs.atari.colours import Colours
-from worldmodels.envs.atari.emulator import Console, noop_frames
+from worldmodels.envs.atari.emulator import Console, ConsoleState, Pictures, noop_frames
 from worldmodels.envs.atari.eyes import Eyes, grey_frames
 from worldmodels.errors import UserError
 from worldmodels.models.atari_agent import choose_actions, load_agent, map_actions
@@ -264,8 +264,10 @@ def checkpoint(shard: ShardCollection, state: StateFolder) -> None:
     tensors["colours"] = torch.from_numpy(shard.colours.rgb)
     meta: dict[str, Any] = {"row": shard.row, "sizes": shard.sizes, "known": list(shard.colours.known), "players": []}
     for player in shard.players:
-        console, frames, steps = player.console.save()
-        tensors[f"console.{player.number}"] = torch.frombuffer(bytearray(console), dtype=torch.uint8)
+        system, frames, steps, pictures = player.console.save()
+        tensors[f"console.{player.number}"] = torch.frombuffer(bytearray(system), dtype=torch.uint8)
+        for name, picture in pictures._asdict().items():
+            tensors[f"{name}.{player.number}"] = torch.from_numpy(picture)
         kept = {name: getattr(player, name) for name in PLAYER_FIELDS}
         meta["players"].append({**kept, "frames": frames, "steps": steps, "rng": player.rng.bit_generator.state})
     state.save(tensors, meta)
@@ -289,8 +291,9 @@ def restore(shard: ShardCollection, state: StateFolder) -> None:
     shard.policy.remember(tensors["memory"].numpy())
     shard.colours.rgb[:], shard.colours.known = tensors["colours"].numpy(), bytes(meta["known"])
     for player, saved in zip(shard.players, meta["players"], strict=True):
-        console = tensors[f"console.{player.number}"].numpy().tobytes()
-        player.console.restore((console, saved["frames"], saved["steps"]))
+        system = tensors[f"console.{player.number}"].numpy().tobytes()
+        pictures = Pictures(*(tensors[f"{name}.{player.number}"].numpy() for name in Pictures._fields))
+        player.console.restore(ConsoleState(system, saved["frames"], saved["steps"], pictures))
         player.rng.bit_generator.state = saved["rng"]
         for name in PLAYER_FIELDS:
             setattr(player, name, saved[name])
