@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodels.config.atari import AgentOptions, AtariShardOptions
+from worldmodels.config.atari import AgentOptions, AtariShardOptions, OnlineOptions
 from worldmodels.config.tasks import AtariOptions
-from worldmodels.data import atari_collection
 from worldmodels.data.atari import (
     NO_ACTION,
     AtariFacts,
@@ -22,12 +21,13 @@ from worldmodels.data.atari import (
     write_atari_shard,
 )
 from worldmodels.data.atari_collection import ShardCollection, collect_atari_shard, episode_seed
+from worldmodels.data.atari_online import OnlineWindows
 from worldmodels.data.atari_windows import AtariWindows
 from worldmodels.envs.atari.colours import read_both
 from worldmodels.envs.atari.emulator import Console
 from worldmodels.envs.atari.eyes import grey_frames
 from worldmodels.errors import UserError
-from worldmodels.models.atari_agent import AtariAgent, save_agent
+from worldmodels.models.atari_agent import AtariAgent, load_agent, save_agent
 from worldmodels.runtime.stop import Interrupted
 from worldmodels.seeds import COLLECTION_SEEDS, generator
 
@@ -129,7 +129,7 @@ def test_agent_acts_on_the_frames_that_are_stored(state, tmp_path):
     options = OPTIONS.model_copy(update={"uses_agent": True, "frames_per_shard": 100})
     collect_atari_shard(tmp_path / "train-000.h5", "train-000", options, path, state)
     store = AtariStore([tmp_path / "train-000.h5"])
-    agent = atari_collection.load_agent(path)
+    agent = load_agent(path)
     stop = int(store.episode_offsets[1])
     greys = grey_frames(
         store.screens(0, stop), np.round(store.colours @ [0.299, 0.587, 0.114]).astype(np.uint8)[:, None]
@@ -286,3 +286,69 @@ def test_shard_that_contradicts_itself_is_refused(tmp_path, damage):
         damage(file)
     with pytest.raises(UserError, match=r"train-000\.h5 is not consistent"):
         AtariStore([path])
+
+
+def online(memory=120, **changes):
+    choice = OnlineOptions(memory=memory, first_frames=60, rows_per_batch=3)
+    return OnlineWindows(OPTIONS.model_copy(update=changes), None, choice, 4, 10, ("test",))
+
+
+def test_online_windows_are_what_was_played():
+    """Every window of the bounded memory, also where it wraps around, replays on the emulator to the last bit."""
+    windows, console = online(), Console(PACMAN)
+    for number in range(30):
+        batch = windows.batch(number)
+    assert windows.played == 30 + 29 * 3 > windows.length
+    players = windows._play.players
+    compared, pictures = 0, set()
+    for player in players:
+        spans = zip(player.rows, [*player.rows[1:], windows.played], player.noops, strict=True)
+        for start, stop, noops in spans:
+            if start < windows.played - windows.length:
+                continue
+            console.reset(noops)
+            for row in range(start, stop):
+                screen, picture = read_both(console)
+                place = row % windows.length
+                assert np.array_equal(windows._screens[player.number, place], screen)
+                compared, pictures = compared + 1, pictures | {picture.tobytes()}
+                action = windows._rows.actions[player.number, place]
+                if action != NO_ACTION:
+                    console.step(int(action))
+    assert compared > 30 and len(pictures) > 10
+    game, places = windows._draw(generator("test"))
+    shown = windows._read([(game, places)])
+    assert np.array_equal(shown.frames[0], windows._play.colours.rgb[windows._screens[game, places]])
+    assert shown.actions[0].tolist() == windows._rows.actions[game, places[:-1]].tolist()
+    assert batch.frames.shape == (4, 11, 210, 160, 3) and batch.actions.shape == (4, 10)
+    assert (batch.actions >= 0).all() and not batch.dones[:, :-1].any()
+
+
+def test_online_memory_is_bounded_and_keeps_the_newest():
+    windows = online(memory=60)
+    for number in range(12):
+        windows.batch(number)
+    rng = generator("test")
+    assert windows._screens.shape == (2, 30, 210, 160) and windows.played == 63
+    ages = [
+        windows.played - 1 - ((windows.played - 1 - places[0]) % 30)
+        for _, places in (windows._draw(rng) for _ in range(200))
+    ]
+    assert min(ages) >= windows.played - 30
+
+
+def test_online_source_goes_on_with_new_episodes():
+    """After a kill it begins again from the batch number: other episodes than the first, the same for the same number."""
+    seeds = []
+    for first in (0, 5, 5):
+        windows = online()
+        source = windows.iterate(first)
+        next(source)
+        source.close()
+        seeds.append(windows._play.players[0].seeds[0])
+    assert seeds[0] != seeds[1] == seeds[2]
+
+
+def test_online_memory_too_small_for_a_window_is_refused():
+    with pytest.raises(UserError, match="too few for windows of 10 steps"):
+        online(memory=20)

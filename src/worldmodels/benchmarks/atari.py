@@ -147,7 +147,7 @@ def _storing(game: str, agent: Path | None, file: Any) -> Steps:
 
     def play() -> int:
         shard.advance()
-        return len(shard.players)
+        return len(shard.play.players)
 
     return play
 

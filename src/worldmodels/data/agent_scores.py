@@ -7,7 +7,7 @@ import numpy as np
 
 from worldmodels.config.atari import AtariShardOptions
 from worldmodels.config.tasks import AtariOptions
-from worldmodels.data.atari_collection import NoisyAgent, Player
+from worldmodels.data.atari_play import NoisyAgent, Player
 from worldmodels.envs.atari.colours import Colours
 from worldmodels.envs.atari.emulator import Console
 from worldmodels.seeds import REPORT_SEEDS, episode_seeds, generator

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from worldmodels.errors import UserError
 
-
 CACHED_PLANES = 32
 """Planes that are shrunk together on a CPU: three times as fast as 400, which would leave the processor's cache."""
 
