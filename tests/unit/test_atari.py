@@ -49,13 +49,25 @@ def test_console_goes_on_in_another_console():
     """What a killed collection does: the state is bytes, and the future is the same."""
     console = Console(AtariOptions(game="seaquest"))
     play(console, 5, random_actions(40))
-    saved = console.save()
+    saved, shown_then = console.save(), [picture.tolist() for picture in read_both(console)]
     futures = []
     for one in (console, Console(AtariOptions(game="seaquest"))):
         one.restore(saved)
+        shown = [picture.tolist() for picture in read_both(one)]
         steps = [one.step(action) for action in random_actions(40, seed=2)]
-        futures.append((steps, one.steps, one.lives, one.ram.tolist(), read_both(one)[0].tolist()))
-    assert futures[0] == futures[1]
+        futures.append((shown, steps, one.steps, one.lives, one.ram.tolist(), read_both(one)[0].tolist()))
+    assert futures[0] == futures[1] and futures[0][0] == shown_then
+
+
+def test_new_episode_shows_its_own_first_screen():
+    """ALE goes on showing the last episode's screen until it draws a frame, and without no-ops none is drawn."""
+    console = Console(AtariOptions(game="seaquest"))
+    console.reset(0)
+    first = read_both(console)
+    play(console, 5, random_actions(40))
+    assert not np.array_equal(read_both(console)[0], first[0])
+    console.reset(0)
+    assert all(np.array_equal(one, other) for one, other in zip(read_both(console), first, strict=True))
 
 
 def test_only_the_fourth_frame_is_seen_and_nothing_is_maximised():

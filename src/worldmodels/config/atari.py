@@ -89,3 +89,13 @@ class AtariShardOptions(Options):
     frames_per_shard: int
     parallel_games: int
     seed: int
+
+
+class OnlineOptions(Options):
+    """Frames of games that go on while a model learns, instead of stored ones."""
+
+    memory: int = Field(
+        10_000, ge=16, description="Newest frames that are remembered, of all games together (34 kB each)"
+    )
+    first_frames: int = Field(2000, ge=1, description="Frames that are played before the first batch")
+    rows_per_batch: int = Field(4, ge=0, description="Steps that each game advances before each batch")

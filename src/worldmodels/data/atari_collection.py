@@ -7,9 +7,9 @@ that was killed goes on there, and ends with the same bytes.
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -24,106 +24,18 @@ from worldmodels.data.atari import (
     estimate_shard_bytes,
     write_atari_shard,
 )
-from worldmodels.envs.atari.colours import Colours
-from worldmodels.envs.atari.emulator import Console, noop_frames
-from worldmodels.envs.atari.eyes import Eyes, grey_frames
+from worldmodels.data.atari_play import Play, Rows
+from worldmodels.envs.atari.emulator import ConsoleState, Pictures
 from worldmodels.errors import UserError
-from worldmodels.models.atari_agent import choose_actions, load_agent, map_actions
 from worldmodels.runtime.files import readable_disk_errors
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.space import require_disk
 from worldmodels.runtime.state import StateFolder
-from worldmodels.seeds import COLLECTION_SEEDS, generator
+from worldmodels.seeds import COLLECTION_SEEDS
 
 SPLITS = ("train", "test")
 SEEDS_PER_SHARD = len(COLLECTION_SEEDS) // (MOST_DATASET_SEEDS * MOST_SHARDS * len(SPLITS))
 """Episode seeds reserved for a shard, 5,000, most of them never used."""
-
-
-@dataclass
-class Player:
-    """One of the games of a shard: its console and the episode that it plays."""
-
-    number: int
-    console: Console
-    rng: np.random.Generator
-    attempts: int = 0
-    fresh: bool = True  # the next row is the first of an episode
-    over: bool = False  # the next row is the last of the episode
-    rows: list[int] = field(default_factory=list)  # first row of each episode, in this game's part
-    seeds: list[int] = field(default_factory=list)
-    noops: list[int] = field(default_factory=list)
-
-    def begin(self, seed: int, row: int) -> None:
-        """Begin the episode of `seed` at a row."""
-        self.rng = generator("collect_atari", "episode", seed)
-        noops = noop_frames(self.console.options, self.rng)
-        self.console.reset(noops)
-        self.attempts += 1
-        self.rows.append(row)
-        self.seeds.append(seed)
-        self.noops.append(noops)
-
-
-class AtariPolicy(Protocol):
-    """Chooses for all games at once."""
-
-    def choose(self, screens: np.ndarray, players: list[Player]) -> np.ndarray:
-        """Actions (S,) for what all games show, (S, h, w) uint8; a player's randomness comes from its own stream."""
-        ...
-
-    def memory(self) -> np.ndarray:
-        """What it remembers of earlier screens."""
-        ...
-
-    def remember(self, memory: np.ndarray) -> None:
-        """Go on from such a memory."""
-        ...
-
-
-class RandomPolicy:
-    """Uniform actions."""
-
-    def __init__(self, actions: int) -> None:
-        self.actions = actions
-
-    def choose(self, screens: np.ndarray, players: list[Player]) -> np.ndarray:
-        """Actions (S,)."""
-        return np.array([player.rng.integers(self.actions) for player in players])
-
-    def memory(self) -> np.ndarray:
-        """Nothing."""
-        return np.zeros(0, np.uint8)
-
-    def remember(self, memory: np.ndarray) -> None:
-        """Nothing."""
-
-
-class NoisyAgent:
-    """A trained agent, a share ε of whose actions is uniform instead."""
-
-    def __init__(self, path: Path, options: AtariShardOptions, console: Console, colours: Colours) -> None:
-        self.agent = load_agent(path)
-        codes = console.action_codes
-        self.actions = np.array(map_actions(path, self.agent.options, options.task.game, codes))
-        self.all_actions, self.epsilon, self.colours = len(codes), options.epsilon, colours
-        self.eyes = Eyes(options.parallel_games)
-
-    def choose(self, screens: np.ndarray, players: list[Player]) -> np.ndarray:
-        """Actions (S,)."""
-        noise = np.array([player.rng.random(3) for player in players])
-        first = np.array([player.fresh for player in players])
-        stacks = self.eyes.see(grey_frames(screens, self.colours.grey), first)
-        chosen = self.actions[choose_actions(self.agent, stacks, torch.from_numpy(noise[:, 0])).numpy()]
-        return np.where(noise[:, 1] < self.epsilon, (noise[:, 2] * self.all_actions).astype(int), chosen)
-
-    def memory(self) -> np.ndarray:
-        """The last frames."""
-        return self.eyes.stacks
-
-    def remember(self, memory: np.ndarray) -> None:
-        """Go on from these frames."""
-        self.eyes.stacks[:] = memory
 
 
 def shard_number(name: str) -> int:
@@ -146,22 +58,20 @@ def episode_seed(options: AtariShardOptions, name: str, attempt: int) -> int:
 
 
 class ShardCollection:
-    """The shard in the making: everything but what its games are doing."""
+    """The shard in the making."""
 
     def __init__(self, options: AtariShardOptions, name: str, agent: Path | None, file: BinaryIO) -> None:
         self.options, self.name, self.file = options, name, file
-        consoles = [Console(options.task) for _ in range(options.parallel_games)]
-        self.players = [Player(number, console, generator("unused")) for number, console in enumerate(consoles)]
-        self.colours = Colours.of(consoles[0])
-        self.codes, self.screen_shape = consoles[0].action_codes, consoles[0].screen_shape
-        self.policy: AtariPolicy = (
-            RandomPolicy(len(self.codes)) if agent is None else NoisyAgent(agent, options, consoles[0], self.colours)
-        )
+        self.play = Play(options, agent, partial(episode_seed, options, name))
+        self.screen_shape = self.play.screen_shape
         self.length = options.frames_per_shard // options.parallel_games  # rows of each game
         shape = (options.parallel_games, self.length)
-        self.actions = np.full(shape, NO_ACTION, np.int8)
-        self.rewards = np.zeros(shape, np.float32)
-        self.dones, self.life_losses = np.zeros(shape, bool), np.zeros(shape, bool)
+        self.rows = Rows(
+            np.full(shape, NO_ACTION, np.int8),
+            np.zeros(shape, np.float32),
+            np.zeros(shape, bool),
+            np.zeros(shape, bool),
+        )
         self.waiting = np.zeros((options.parallel_games, CHUNK_FRAMES, *self.screen_shape), np.uint8)
         self.sizes: list[int] = []  # bytes of each chunk, game after game for each CHUNK_FRAMES rows
         self.row = 0
@@ -170,31 +80,12 @@ class ShardCollection:
     def advance(self) -> None:
         """Add a row of each game."""
         now = self.row % CHUNK_FRAMES
-        for player in self.players:
-            if player.fresh:
-                attempt = player.attempts * len(self.players) + player.number
-                player.begin(episode_seed(self.options, self.name, attempt), self.row)
-            screen = self.waiting[player.number, now]
-            player.console.read_screen(screen)
-            self.colours.learn(player.console, screen)
-        chosen = self.policy.choose(self.waiting[:, now], self.players)
-        for player, action in zip(self.players, chosen, strict=True):
-            self._act(player, int(action))
+        added = self.play.advance(self.waiting[:, now], self.row, cut=self.row == self.length - 1)
+        for all_rows, values in zip(self.rows, added, strict=True):
+            all_rows[:, self.row] = values
         self.row += 1
         if now == CHUNK_FRAMES - 1:
             self._compress()
-
-    def _act(self, player: Player, action: int) -> None:
-        """Take an action, unless this is an episode's last row or the part's."""
-        player.fresh = player.over
-        if player.over or self.row == self.length - 1:
-            player.over = False
-            return
-        step = player.console.step(action)
-        place = player.number, self.row
-        self.actions[place], self.rewards[place] = action, step.reward
-        self.dones[place], self.life_losses[place] = step.ended, step.life_lost
-        player.over = step.ended or step.timed_out
 
     def _compress(self) -> None:
         for screens in self.waiting:
@@ -206,26 +97,22 @@ class ShardCollection:
         """(first row in the shard, content) of every chunk."""
         self.file.seek(0)
         for index, size in enumerate(self.sizes):
-            chunk, game = divmod(index, len(self.players))
+            chunk, game = divmod(index, len(self.play.players))
             yield game * self.length + chunk * CHUNK_FRAMES, self.file.read(size)
 
     def facts(self) -> AtariFacts:
         """The shard's arrays."""
-        starts = [player.number * self.length + row for player in self.players for row in player.rows]
-        return AtariFacts(
-            actions=self.actions.ravel(),
-            rewards=self.rewards.ravel(),
-            dones=self.dones.ravel(),
-            life_losses=self.life_losses.ravel(),
-            episode_offsets=np.array([*starts, self.actions.size], np.int64),
-            seeds=np.array([seed for player in self.players for seed in player.seeds], np.int64),
-            noops=np.array([noops for player in self.players for noops in player.noops], np.int64),
-        )
+        players = self.play.players
+        starts = [player.number * self.length + row for player in players for row in player.rows]
+        offsets = np.array([*starts, self.rows.actions.size], np.int64)
+        seeds = np.array([seed for player in players for seed in player.seeds], np.int64)
+        noops = np.array([noops for player in players for noops in player.noops], np.int64)
+        return AtariFacts(*[*(values.ravel() for values in self.rows), offsets, seeds, noops])
 
     def record(self) -> AtariRecord:
         """What the shard says of itself."""
-        options = self.options.canonical_json()
-        return AtariRecord(self.options.task.game, self.codes, self.colours.rgb, options, self.name)
+        game, block = self.options.task.game, self.options.canonical_json()
+        return AtariRecord(game, self.play.action_codes, self.play.colours.rgb, block, self.name)
 
 
 def collect_atari_shard(
@@ -251,21 +138,20 @@ def collect_atari_shard(
         write_atari_shard(output, shard.chunks(), shard.facts(), shard.record(), shard.screen_shape)
 
 
-ARRAYS = ("actions", "rewards", "dones", "life_losses")
-
-
 def checkpoint(shard: ShardCollection, state: StateFolder) -> None:
     """Save everything that the next row depends on."""
     shard.file.flush()
     os.fsync(shard.file.fileno())
-    tensors = {name: torch.from_numpy(getattr(shard, name)[:, : shard.row].copy()) for name in ARRAYS}
-    tensors["waiting"] = torch.from_numpy(shard.waiting)
-    tensors["memory"] = torch.from_numpy(shard.policy.memory())
-    tensors["colours"] = torch.from_numpy(shard.colours.rgb)
-    meta: dict[str, Any] = {"row": shard.row, "sizes": shard.sizes, "known": list(shard.colours.known), "players": []}
-    for player in shard.players:
-        console, frames, steps = player.console.save()
-        tensors[f"console.{player.number}"] = torch.frombuffer(bytearray(console), dtype=torch.uint8)
+    rows = {name: values[:, : shard.row].copy() for name, values in shard.rows._asdict().items()}
+    play = shard.play
+    arrays = {**rows, "waiting": shard.waiting, "memory": play.policy.memory(), "colours": play.colours.rgb}
+    tensors = {name: torch.from_numpy(values) for name, values in arrays.items()}
+    meta: dict[str, Any] = {"row": shard.row, "sizes": shard.sizes, "known": list(play.colours.known), "players": []}
+    for player in play.players:
+        system, frames, steps, pictures = player.console.save()
+        tensors[f"console.{player.number}"] = torch.frombuffer(bytearray(system), dtype=torch.uint8)
+        for name, picture in pictures._asdict().items():
+            tensors[f"{name}.{player.number}"] = torch.from_numpy(picture)
         kept = {name: getattr(player, name) for name in PLAYER_FIELDS}
         meta["players"].append({**kept, "frames": frames, "steps": steps, "rng": player.rng.bit_generator.state})
     state.save(tensors, meta)
@@ -283,14 +169,15 @@ def restore(shard: ShardCollection, state: StateFolder) -> None:
     tensors, meta = found
     shard.file.truncate(sum(meta["sizes"]))
     shard.row, shard.sizes = meta["row"], meta["sizes"]
-    for name in ARRAYS:
-        getattr(shard, name)[:, : shard.row] = tensors[name].numpy()
+    for name, values in shard.rows._asdict().items():
+        values[:, : shard.row] = tensors[name].numpy()
     shard.waiting[:] = tensors["waiting"].numpy()
-    shard.policy.remember(tensors["memory"].numpy())
-    shard.colours.rgb[:], shard.colours.known = tensors["colours"].numpy(), bytes(meta["known"])
-    for player, saved in zip(shard.players, meta["players"], strict=True):
-        console = tensors[f"console.{player.number}"].numpy().tobytes()
-        player.console.restore((console, saved["frames"], saved["steps"]))
+    shard.play.policy.remember(tensors["memory"].numpy())
+    shard.play.colours.rgb[:], shard.play.colours.known = tensors["colours"].numpy(), bytes(meta["known"])
+    for player, saved in zip(shard.play.players, meta["players"], strict=True):
+        system = tensors[f"console.{player.number}"].numpy().tobytes()
+        pictures = Pictures(*(tensors[f"{name}.{player.number}"].numpy() for name in Pictures._fields))
+        player.console.restore(ConsoleState(system, saved["frames"], saved["steps"], pictures))
         player.rng.bit_generator.state = saved["rng"]
         for name in PLAYER_FIELDS:
             setattr(player, name, saved[name])

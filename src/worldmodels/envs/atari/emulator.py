@@ -6,6 +6,9 @@ rewards; no-op starts, fire and life losses as the options say.
 Every episode starts from one snapshot of the console, taken after the cartridge was loaded. ALE's own reset does not
 forget: in Fishing Derby, Freeway and Surround the next episode depends on the one before. So an episode here is a
 function of its no-ops and actions alone. (ALE's `random_seed` changes nothing without sticky actions, measured.)
+
+ALE's saved states hold no picture: until the next frame it goes on showing what it showed before. So pictures are kept
+with the states here.
 """
 
 from typing import NamedTuple
@@ -28,6 +31,23 @@ class ConsoleStep(NamedTuple):
     life_lost: bool
 
 
+class Pictures(NamedTuple):
+    """What a console shows."""
+
+    screen: np.ndarray  # (h, w) uint8, colour numbers of the television chip
+    rgb: np.ndarray  # (h, w, 3) uint8
+    grey: np.ndarray  # (h, w) uint8, luminance
+
+
+class ConsoleState(NamedTuple):
+    """Everything that the next step of a console depends on, and what it shows."""
+
+    system: bytes
+    frames: int  # emulator frames of the episode so far
+    steps: int
+    pictures: Pictures
+
+
 class Console:
     """A console with one game, always in the middle of an episode.
 
@@ -38,9 +58,9 @@ class Console:
         self.options = options
         self._ale = load_game(options.game)
         self._actions = action_set(self._ale, options.actions)
-        self._start = self._ale.cloneSystemState()
-        self._frames = 0
-        self.steps = 0
+        self._frames = self.steps = 0
+        self._kept: Pictures | None = None  # what is shown, as long as the emulator has drawn no frame since a restore
+        self._start, self._start_pictures = self._ale.cloneSystemState(), self._draw()
 
     @property
     def action_codes(self) -> tuple[int, ...]:
@@ -65,7 +85,7 @@ class Console:
     def reset(self, noops: int) -> None:
         """Begin an episode after so many emulator frames of no action."""
         self._ale.restoreSystemState(self._start)
-        self._frames = self.steps = 0
+        self._frames, self.steps, self._kept = 0, 0, self._start_pictures
         self._hold(Action.NOOP, noops)
         if self.options.fire_on_reset and Action.FIRE in self._actions:
             self._hold(Action.FIRE, self.options.frame_repeat)
@@ -83,6 +103,7 @@ class Console:
         """Act for so many emulator frames, or until the game is over; the sum of rewards."""
         reward = 0.0
         for _ in range(frames):
+            self._kept = None
             reward += self._ale.act(action)
             self._frames += 1
             if self._ale.game_over():
@@ -90,25 +111,39 @@ class Console:
         return reward
 
     def read_screen(self, into: np.ndarray) -> None:
-        """Copy what is seen now to `into` (h, w) uint8: the colour numbers of the television chip."""
-        self._ale.getScreen(into)
+        """Copy what is seen now to `into` (h, w) uint8, contiguous: the colour numbers of the television chip."""
+        if self._kept is None:
+            self._ale.getScreen(into)
+        else:
+            into[:] = self._kept.screen
 
     def read_rgb(self, into: np.ndarray) -> None:
-        """Copy what is seen now to `into` (h, w, 3) uint8."""
-        self._ale.getScreenRGB(into)
+        """Copy what is seen now to `into` (h, w, 3) uint8, contiguous."""
+        if self._kept is None:
+            self._ale.getScreenRGB(into)
+        else:
+            into[:] = self._kept.rgb
 
     def read_grey(self, into: np.ndarray) -> None:
-        """Copy what is seen now to `into` (h, w) uint8: luminance."""
-        self._ale.getScreenGrayscale(into)
+        """Copy what is seen now to `into` (h, w) uint8, contiguous: luminance."""
+        if self._kept is None:
+            self._ale.getScreenGrayscale(into)
+        else:
+            into[:] = self._kept.grey
 
-    def save(self) -> tuple[bytes, int, int]:
-        """Everything that the next step depends on: the console's state, emulator frames and steps of the episode."""
-        return self._ale.cloneSystemState().serialize(), self._frames, self.steps
+    def _draw(self) -> Pictures:
+        if self._kept is not None:
+            return self._kept
+        return Pictures(self._ale.getScreen(), self._ale.getScreenRGB(), self._ale.getScreenGrayscale())
 
-    def restore(self, saved: tuple[bytes, int, int]) -> None:
-        """Go on from what `save` returned, also in another process."""
-        state, self._frames, self.steps = saved
-        self._ale.restoreSystemState(ALEState(state))
+    def save(self) -> ConsoleState:
+        """The state, to go on from, also in another process."""
+        return ConsoleState(self._ale.cloneSystemState().serialize(), self._frames, self.steps, self._draw())
+
+    def restore(self, saved: ConsoleState) -> None:
+        """Go on from what `save` returned."""
+        self._ale.restoreSystemState(ALEState(saved.system))
+        self._frames, self.steps, self._kept = saved.frames, saved.steps, saved.pictures
 
 
 def load_game(game: str) -> ALEInterface:

@@ -15,6 +15,9 @@ from torch import Tensor
 
 from worldmodels.errors import UserError
 
+CACHED_PLANES = 32
+"""Planes that are shrunk together on a CPU: three times as fast as 400, which would leave the processor's cache."""
+
 
 class Resolution(NamedTuple):
     """How frames are made of screens."""
@@ -75,11 +78,18 @@ def shrink(planes: Tensor, size: int) -> Tensor:
 
     All numbers are integers below 2^24, so that float32 holds them exactly and no order of sums matters.
     """
-    *batch, height, width = planes.shape
+    single = planes.reshape(-1, *planes.shape[-2:])
+    pieces = single.split(CACHED_PLANES) if planes.device.type == "cpu" else (single,)
+    return torch.cat([_shrink(piece, size) for piece in pieces]).reshape(*planes.shape[:-2], size, size)
+
+
+def _shrink(planes: Tensor, size: int) -> Tensor:
+    """As shrink, of planes (N, h, w)."""
+    count, height, width = planes.shape
     (rows, tall), (columns, wide) = area_weights(height, size), area_weights(width, size)
     rows, columns = rows.to(planes.device), columns.to(planes.device)
     lines = rows @ planes.reshape(-1, tall, width).float()  # (groups of rows, short, w)
-    sums = (lines.reshape(-1, wide) @ columns.T).reshape(*batch, size, size)
+    sums = (lines.reshape(-1, wide) @ columns.T).reshape(count, size, size)
     total = tall * wide
     return torch.floor((sums + total // 2) / total).to(torch.uint8)
 
