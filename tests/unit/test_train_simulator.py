@@ -43,7 +43,7 @@ def test_stage_writes_weights_history_and_provenance_and_the_same_bytes_again(sh
 @pytest.mark.parametrize(
     ("model", "problem"),
     [
-        ({"actions": 4}, "holds games with 6 actions, but the simulator has 4"),
+        ({"actions": 4}, "games with 6 actions, but the simulator has 4"),
         ({"height": 8, "width": 12}, "no frames of 8x12 can be made"),
     ],
 )
@@ -60,3 +60,27 @@ def test_windows_longer_than_the_episodes_are_refused(shards, caplog):
 def test_missing_shard_is_named(tmp_path, caplog):
     assert train(tmp_path) == 1
     assert "train-000.h5 does not exist" in caplog.text
+
+
+def online_block(**changes):
+    play = {"task": {"name": "atari", "game": "pong"}, "epsilon": 0, "uses_agent": False, "frames_per_shard": 200}
+    model = {**MODEL, "height": 16, "width": 16, "actions": 18}
+    return {
+        "training": {**TRAINING, "model": model},
+        "play": {**play, "parallel_games": 2, "seed": 0},
+        "online": {"memory": 64, "first_frames": 16},
+        **changes,
+    }
+
+
+def test_simulator_learns_while_the_game_goes_on(tmp_path):
+    words = ["--seed", "1", "--threads", "1", "--device", "cpu", "--config", json.dumps(online_block())]
+    assert main(["train_simulator", "--weights", str(tmp_path / "w"), "--metrics", str(tmp_path / "m"), *words]) == 0
+    simulator = load_recurrent_simulator(tmp_path / "w", torch.device("cpu"))
+    assert 20 < simulator.network.mean.item() < 150  # Pong's brown and green, as grey
+
+
+def test_stored_and_online_frames_exclude_each_other(shards, caplog):
+    words = ["--dataset", str(shards), "--shards", "2", "--config", json.dumps(online_block()), "--seed", "1"]
+    assert main(["train_simulator", "--weights", str(shards / "w"), "--metrics", str(shards / "m"), *words]) == 1
+    assert "needs neither" in caplog.text

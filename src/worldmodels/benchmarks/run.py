@@ -18,6 +18,7 @@ BENCHMARKS = {
     "honesty": "worldmodels.benchmarks.honesty:measure_honesty",
     "parity": "worldmodels.benchmarks.parity:measure_parity",
     "precision": "worldmodels.benchmarks.precision:measure_precision",
+    "simulators": "worldmodels.benchmarks.simulators:measure_simulators",
 }
 
 

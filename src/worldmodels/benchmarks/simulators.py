@@ -1,6 +1,5 @@
 """How fast recurrent simulators train, beside a plain matrix product, and imagine, with and without drawing."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -166,11 +165,3 @@ def synchronise(device: torch.device) -> None:
     """Wait for a GPU."""
     if device.type == "cuda":
         torch.cuda.synchronize()
-
-
-def main() -> None:
-    """Print the measurements."""
-    begin = time.perf_counter()
-    for name, value in measure_simulators().items():
-        print(name, f"{value:.4g}" if isinstance(value, float) else value)
-    print(f"{time.perf_counter() - begin:.0f} s")

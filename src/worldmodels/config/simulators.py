@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from worldmodels.config.atari import AtariShardOptions, OnlineOptions
 from worldmodels.config.options import Options
 from worldmodels.config.training import COSINE, PRECISION, Precision
 
@@ -180,6 +181,15 @@ class SimulatorTraining(Options):
 
 
 class TrainSimulatorBlock(Options):
-    """Block of train_simulator."""
+    """Block of train_simulator. `play` and `online` are set where an agent plays on while the simulator learns."""
 
     training: SimulatorTraining
+    play: AtariShardOptions | None = None
+    online: OnlineOptions | None = None
+
+    @model_validator(mode="after")
+    def online_needs_a_game(self) -> Self:
+        """Both or none."""
+        if (self.play is None) != (self.online is None):
+            raise ValueError("play and online belong together: the game, and how much of it is remembered")
+        return self

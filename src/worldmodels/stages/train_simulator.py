@@ -13,12 +13,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from worldmodels.config.simulators import RESOptions, SimulatorTraining, TrainSimulatorBlock
-from worldmodels.data.atari import AtariStore
+from worldmodels.data.atari_online import OnlineWindows
 from worldmodels.data.atari_windows import AtariWindows, ScreenDecoder
 from worldmodels.data.schemes import observed_flags
 from worldmodels.data.subsequences import WindowSource, subsequences
 from worldmodels.data.windows import Windows
-from worldmodels.envs.atari.screens import parse_resolution
 from worldmodels.errors import UserError
 from worldmodels.models.centred_rmsprop import CentredRMSProp
 from worldmodels.models.res.files import KIND
@@ -29,7 +28,7 @@ from worldmodels.runtime.device import autocast, matmul_dtype, resolve_device
 from worldmodels.runtime.state import StateFolder
 from worldmodels.runtime.weights import save_weights
 from worldmodels.seeds import integer_seed
-from worldmodels.stages.stage import Stage, output_file
+from worldmodels.stages.stage import Stage, input_file, output_file
 from worldmodels.stages.stage import main as run_stage
 from worldmodels.training import Carry, FitOptions, Metrics, cosine_decay, fit, fused_adam, write_metrics
 
@@ -42,37 +41,50 @@ class TrainSimulator(Stage):
 
     Block: ClassVar = TrainSimulatorBlock
 
-    dataset: Path = Field(description="Folder of the data set's shards")
-    shards: int = Field(ge=1, description="How many of its train shards to use")
+    dataset: Path | None = Field(None, description="Folder of the data set's shards; none to play meanwhile")
+    shards: int = Field(0, ge=0, description="How many of its train shards to use")
+    agent: Path | None = input_file("Who plays meanwhile, where the block says so: an agent's file", default=None)
     weights: Path = output_file("The simulator's weights, safetensors")
     metrics: Path = output_file("Training history, CSV")
     seed: int
 
     def shard_paths(self) -> list[Path]:
         """The shards to train on, in order."""
-        return [self.dataset / f"train-{shard:03d}.h5" for shard in range(self.shards)]
+        return [self.dataset / f"train-{shard:03d}.h5" for shard in range(self.shards)] if self.dataset else []
 
     def inputs(self) -> list[Path]:
         """The shards: by folder and count, since 1,000 paths overflow a command line."""
         return [*self.shard_paths(), *super().inputs()]
 
     def run(self) -> None:
-        """Fit a simulator to windows of the data set."""
+        """Fit a simulator to windows of the data set, or of games that go on."""
         training = self.block().training
         device = resolve_device(self.device)
         words = ("train_simulator", self.seed)
-        batch = training.batch_size
-        resolution = resolution_of(training.model)
-        windows = AtariWindows(self.shard_paths(), batch, training.window_steps, words, resolution, device)
+        windows = self.open_windows(training, words, device)
         if windows.actions_count != training.model.actions:
             raise UserError(
-                f"{self.dataset} holds games with {windows.actions_count} actions, but the simulator has "
+                f"the frames are of games with {windows.actions_count} actions, but the simulator has "
                 f"{training.model.actions}. Set model.actions, or collect with the other action set."
             )
-        mean = first_frames(windows.store, resolution).float().mean(dim=(0, 1, 2))  # (C,)
+        mean = first_frames(windows).float().mean(dim=(0, 1, 2)).cpu()  # (C,)
         network, history = fit_simulator(training, windows.iterate, mean, words, self.state, device)
         write_metrics(self.metrics, history)
         save_weights(self.weights, network, KIND, training.model, {})
+
+    def open_windows(
+        self, training: SimulatorTraining, words: tuple[str | int, ...], device: torch.device
+    ) -> AtariWindows | OnlineWindows:
+        """Where the windows come from: shards, or games that an agent plays while the simulator learns."""
+        block = self.block()
+        drawn = (training.batch_size, training.window_steps, words, resolution_of(training.model), device)
+        if (self.dataset is None) != (block.online is not None) or (self.shards > 0) != (self.dataset is not None):
+            raise UserError("--dataset and --shards name stored frames; a block with play and online needs neither.")
+        if block.online is None:
+            return AtariWindows(self.shard_paths(), *drawn)
+        if block.play.uses_agent != (self.agent is not None):
+            raise UserError("--agent names the agent's file if and only if the block's play says uses_agent: true.")
+        return OnlineWindows(block.play, self.agent, block.online, *drawn)
 
 
 def resolution_of(options: RESOptions) -> str:
@@ -88,10 +100,13 @@ def resolution_of(options: RESOptions) -> str:
     return f"{colour}{options.height}"
 
 
-def first_frames(store: AtariStore, resolution: str) -> Tensor:
-    """The first frames of a data set, (N, H, W, C) uint8."""
+def first_frames(windows: AtariWindows | OnlineWindows) -> Tensor:
+    """The first frames of a data set, or of the games that go on, (N, H, W, C) uint8."""
+    if isinstance(windows, OnlineWindows):
+        return windows.batch(0).frames.flatten(0, 1)
+    store = windows.store
     screens = store.screens(0, min(MEAN_FRAMES, int(store.starts[1])))
-    return ScreenDecoder(store.colours, parse_resolution(resolution), torch.device("cpu"))(screens)
+    return ScreenDecoder(store.colours, windows.resolution, torch.device("cpu"))(screens)
 
 
 class SubsequenceObjective:
