@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from worldmodels.config.simulators import MULTIPLIES_Z, RESOptions, SimulatorTraining, convolution
+from worldmodels.data.subsequences import piece_of, subsequence
 from worldmodels.errors import UserError
 from worldmodels.models.res.activations import RandomisedReLU
 from worldmodels.models.res.coders import (
@@ -19,7 +20,7 @@ from worldmodels.models.res.losses import simulator_losses, warmed_up
 from worldmodels.models.res.network import RES
 from worldmodels.models.res.transition import WIRINGS, ActionTransition, LSTMState
 from worldmodels.runtime.stop import Interrupted
-from worldmodels.stages.train_simulator import fit_simulator
+from worldmodels.stages.train_simulator import SubsequenceObjective, fit_simulator
 
 CPU = torch.device("cpu")
 
@@ -105,6 +106,8 @@ def test_impossible_structures_are_refused():
         RESOptions(height=84, width=84, convolutions=[convolution(8, 8)] * 5)
     with pytest.raises(ValidationError, match="only 10 steps"):
         SimulatorTraining(warm_up_gradient=11)
+    with pytest.raises(ValidationError, match="subsequences: 1"):
+        SimulatorTraining(scheme="Oh", subsequences=2)
 
 
 def test_transition_is_the_equations_of_the_paper():
@@ -330,19 +333,27 @@ def test_stopped_and_resumed_equals_undisturbed_to_the_bit(state, subsequences, 
     assert resumed_history == history
 
 
-def test_carried_state_is_used_and_the_two_updates_see_the_window_in_order(state):
-    """BPTT(4, 2): the second update must not warm up again, and must be scored on the second half."""
-    training = training_options(updates=2, subsequences=2, warm_up=2)
-    seen = []
+def test_second_update_of_a_window_goes_on_from_the_first_and_does_not_warm_up():
+    """BPTT(4, 2): its loss is that of the window's second half, from the state that the first left, without gradient."""
+    training = training_options(subsequences=2, warm_up=2)
+    torch.manual_seed(1)
+    network = RES(training.model).eval()
+    objective = SubsequenceObjective(network, training, CPU, ("test",))
+    windows = dot_windows(8, training.window_steps, "carry")
+    first, second = (subsequence(windows, index, 2, 4) for index in (0, 1))
+    _, _, carry = objective(0, first, None)
+    assert not any(part.requires_grad for part in carry)
+    loss, _, _ = objective(1, second, carry)
+    flags = (True, True, False, False)
+    expected, _ = simulator_losses(network, piece_of(windows, 6, 10), flags, LSTMState(*carry), training)
+    torch.testing.assert_close(loss, expected["frames"])
+    other, _, _ = objective(1, second, tuple(part + 1 for part in carry))
+    assert not torch.equal(other, loss)
 
-    def watching(first):
-        for windows in dot_source(8, training.window_steps, "train")(first):
-            seen.append(windows)
-            yield windows
 
-    network, _ = trained(training, state, watching)
-    assert len(seen) == 1 and seen[0].actions.shape[1] == 2 + 2 * 4
-    assert network.mean.item() == 20
+def test_half_precision_trains_too(state):
+    _, history = trained(training_options(precision="bf16", updates=40, optimiser="adam", learning_rate=3e-3), state)
+    assert history[-1]["frames"] < 0.97 * history[0]["frames"]
 
 
 def test_loss_that_is_no_number_ends_training_and_spares_the_checkpoint(state):

@@ -174,6 +174,15 @@ class SimulatorTraining(Options):
             )
         return self
 
+    @model_validator(mode="after")
+    def phases_fill_the_window(self) -> Self:
+        """Oh's phases have lengths of their own, after which the next subsequence would not begin."""
+        if self.scheme == "Oh" and (self.subsequences > 1 or self.subsequence < 10):
+            raise ValueError(
+                "scheme: Oh needs subsequence: 10 or more, of which it uses 10, 3 or 5, and subsequences: 1"
+            )
+        return self
+
     @property
     def window_steps(self) -> int:
         """Actions in a window: the warm-up and all subsequences. It has one frame more."""
