@@ -185,6 +185,17 @@ def test_preprocessing_and_its_reverse():
     assert torch.equal(frames_from_observations(observations, mean), frames)
 
 
+def test_mean_is_of_each_channel_or_of_each_pixel():
+    """A picture that never changes is 0 everywhere once its own mean is taken off, and not once its channels' is."""
+    picture = torch.randint(0, 256, (1, SIZE, SIZE, 1), dtype=torch.uint8).repeat(3, 1, 1, 1)
+    for subtract, nothing_left in (("channel-mean", False), ("pixel-mean", True)):
+        network = RES(small_options(subtract=subtract))
+        network.set_mean(picture)
+        observations = network.observations(picture)
+        assert abs(observations.mean()) < 1e-6 and (not observations.any()) == nothing_left
+        assert torch.equal(network.frames(observations), picture)
+
+
 def test_loss_is_summed_over_pixels_and_averaged_over_frames():
     assert squared_error(torch.zeros(6, 3, 4, 5), torch.full((6, 3, 4, 5), 2.0)).item() == 4 * 3 * 4 * 5
 
@@ -289,7 +300,8 @@ def training_options(model=None, **changes):
 
 def trained(training, state, source=None):
     source = source or dot_source(training.batch_size, training.window_steps, "train")
-    return fit_simulator(training, source, torch.tensor([20.0]), ("test", 1), state, CPU)
+    background = torch.full((1, SIZE, SIZE, 1), 20, dtype=torch.uint8)
+    return fit_simulator(training, source, background, ("test", 1), state, CPU)
 
 
 def copy_last(windows):

@@ -18,7 +18,10 @@ def res_independent(actions: int = 18) -> SimulatorTraining:
 
 
 def res_laptop(actions: int = 18) -> SimulatorTraining:
-    """84x84 grey frames, an eighth of the widths, and Adam: thousands of updates where the paper has half a million."""
+    """84x84 grey frames, an eighth of the widths, and Adam: thousands of updates where the paper has half a million.
+
+    Each pixel's mean is taken off, not only the channel's: with the latter, 220 updates on Pong learned little but the background.
+    """
     convolutions = [convolution(16, 8, 1, 1), convolution(16, 6, 1, 1), convolution(16, 6, 1, 1)]  # 40, 19, 8
     model = RESOptions(
         height=84,
@@ -28,6 +31,7 @@ def res_laptop(actions: int = 18) -> SimulatorTraining:
         convolutions=convolutions,
         hidden_size=256,
         fusion_size=256,
+        subtract="pixel-mean",
     )
     return SimulatorTraining(
         model=model,

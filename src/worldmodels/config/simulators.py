@@ -103,6 +103,11 @@ class RESOptions(Options):
     pixels: Literal["linear", "two-class"] = Field(
         "linear", description="What a pixel is: a brightness, or one of two classes, above the threshold or not"
     )
+    subtract: Literal["channel-mean", "pixel-mean"] = Field(
+        "channel-mean",
+        description="What is taken from all frames, a mean of the first: each channel's (the paper), or each pixel's, so "
+        "that short training need not learn the background",
+    )
     threshold: int = Field(
         89, ge=0, le=254, description="With pixels two-class: the last brightness of the lower class"
     )

@@ -67,8 +67,8 @@ class TrainSimulator(Stage):
                 f"the frames are of games with {windows.actions_count} actions, but the simulator has "
                 f"{training.model.actions}. Set model.actions, or collect with the other action set."
             )
-        mean = first_frames(windows).float().mean(dim=(0, 1, 2)).cpu()  # (C,)
-        network, history = fit_simulator(training, windows.iterate, mean, words, self.state, device)
+        first = first_frames(windows).cpu()
+        network, history = fit_simulator(training, windows.iterate, first, words, self.state, device)
         write_metrics(self.metrics, history)
         save_weights(self.weights, network, KIND, training.model, {})
 
@@ -143,19 +143,19 @@ class SubsequenceObjective:
 def fit_simulator(
     training: SimulatorTraining,
     source: WindowSource,
-    mean: Tensor,
+    first: Tensor,
     words: tuple[str | int, ...],
     state: StateFolder,
     device: torch.device,
 ) -> tuple[RES, list[dict[str, float]]]:
     """Train a new simulator; returns it and the history of its losses.
 
-    source: batches of windows of `training.window_steps` actions. mean: (C,) of the first frames, 0 to 255.
-    words: name of the random streams of weights and slopes.
+    source: batches of windows of `training.window_steps` actions. first: the first frames (N, H, W, C) uint8, whose mean
+    is taken from all. words: name of the random streams of weights and slopes.
     """
     torch.manual_seed(integer_seed(*words, "initial weights"))
     network = RES(training.model)
-    network.mean.copy_(mean)
+    network.set_mean(first)
     options = FitOptions(
         learning_rate=lambda step: (
             training.learning_rate * cosine_decay(step, training.updates, training.final_learning_rate_fraction)

@@ -101,9 +101,9 @@ class CroppedDeconvolution(SubPixelDeconvolution):
 
 
 def observations_from_frames(frames: Tensor, mean: Tensor) -> Tensor:
-    """Turn frames (..., H, W, C) uint8 into observations (..., C, H, W): less the mean (C,), divided by 255 (appendix A).
+    """Turn frames (..., H, W, C) uint8 into observations (..., C, H, W): less the mean, divided by 255 (appendix A).
 
-    The memory order stays that of the frames.
+    mean: (C,) or (H, W, C). The memory order stays that of the frames.
     """
     return frames.to(mean.dtype).sub_(mean).div_(255).movedim(-1, -3)
 

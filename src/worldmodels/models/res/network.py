@@ -37,7 +37,7 @@ class Predictions(NamedTuple):
 class RES(nn.Module):
     """A recurrent environment simulator."""
 
-    mean: Tensor  # (C,) of the frames, 0 to 255: travels with the weights
+    mean: Tensor  # (C,) or (H, W, C) of the frames, 0 to 255: travels with the weights
 
     def __init__(self, options: RESOptions) -> None:
         super().__init__()
@@ -51,8 +51,14 @@ class RES(nn.Module):
         self.decoder = FrameDecoder(options)
         self.reward_head = _head(options) if options.predict_reward else None
         self.done_head = _head(options) if options.predict_done else None
-        self.register_buffer("mean", torch.zeros(options.channels))
+        whole = (options.height, options.width, options.channels)
+        self.register_buffer("mean", torch.zeros(whole if options.subtract == "pixel-mean" else whole[2:]))
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def set_mean(self, frames: Tensor) -> None:
+        """Take the mean that observations lack from the first `frames` (N, H, W, C) uint8."""
+        mean = frames.float().mean(dim=0)  # (H, W, C)
+        self.mean.copy_(mean if self.options.subtract == "pixel-mean" else mean.mean(dim=(0, 1)))
 
     def observations(self, frames: Tensor) -> Tensor:
         """Frames (..., H, W, C) uint8 as the network sees them, (..., C, H, W)."""
