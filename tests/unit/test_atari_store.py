@@ -98,10 +98,13 @@ def test_frames_are_small_on_disk(shard):
         assert file["screens"].id.get_storage_size() / 400 < 300
 
 
-@pytest.mark.parametrize("policy", ["random", "dqn", "a2c"])
-def test_collection_that_was_killed_ends_with_the_same_bytes(state, tmp_path, monkeypatch, policy):
+@pytest.mark.parametrize(
+    ("policy", "game"), [("random", "qbert"), ("random", "freeway"), ("dqn", "ms_pacman"), ("a2c", "ms_pacman")]
+)
+def test_collection_that_was_killed_ends_with_the_same_bytes(state, tmp_path, monkeypatch, policy, game):
     agent = None if policy == "random" else make_agent(tmp_path / "agent.safetensors", algorithm=policy)
-    options = OPTIONS.model_copy(update={"uses_agent": agent is not None, "epsilon": 0.3})
+    task = PACMAN.model_copy(update={"game": game})
+    options = OPTIONS.model_copy(update={"uses_agent": agent is not None, "epsilon": 0.3, "task": task})
     collect_atari_shard(tmp_path / "undisturbed.h5", "train-000", options, agent, state)
     for file in state.path.glob("*.safetensors"):
         file.unlink()

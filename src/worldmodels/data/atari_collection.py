@@ -1,8 +1,8 @@
 """Collecting one shard of Atari frames: a few games side by side, each of which fills an equal part of the shard.
 
 The games advance in lockstep, a row of the shard at a time, so that an agent chooses for all of them at once. All that
-the next row depends on is in a checkpoint: the consoles' states, the random streams, the agent's last frames. A shard
-that was killed goes on there, and ends with the same bytes.
+the next row depends on is in a checkpoint: the actions so far, the random streams, the agent's last frames. A shard that
+was killed plays its unfinished episodes again up to there, goes on, and ends with the same bytes.
 """
 
 import os
@@ -25,7 +25,6 @@ from worldmodels.data.atari import (
     write_atari_shard,
 )
 from worldmodels.data.atari_play import Play, Rows
-from worldmodels.envs.atari.emulator import ConsoleState, Pictures
 from worldmodels.errors import UserError
 from worldmodels.runtime.files import readable_disk_errors
 from worldmodels.runtime.progress import Progress
@@ -148,12 +147,8 @@ def checkpoint(shard: ShardCollection, state: StateFolder) -> None:
     tensors = {name: torch.from_numpy(values) for name, values in arrays.items()}
     meta: dict[str, Any] = {"row": shard.row, "sizes": shard.sizes, "known": list(play.colours.known), "players": []}
     for player in play.players:
-        system, frames, steps, pictures = player.console.save()
-        tensors[f"console.{player.number}"] = torch.frombuffer(bytearray(system), dtype=torch.uint8)
-        for name, picture in pictures._asdict().items():
-            tensors[f"{name}.{player.number}"] = torch.from_numpy(picture)
         kept = {name: getattr(player, name) for name in PLAYER_FIELDS}
-        meta["players"].append({**kept, "frames": frames, "steps": steps, "rng": player.rng.bit_generator.state})
+        meta["players"].append({**kept, "rng": player.rng.bit_generator.state})
     state.save(tensors, meta)
 
 
@@ -175,9 +170,9 @@ def restore(shard: ShardCollection, state: StateFolder) -> None:
     shard.play.policy.remember(tensors["memory"].numpy())
     shard.play.colours.rgb[:], shard.play.colours.known = tensors["colours"].numpy(), bytes(meta["known"])
     for player, saved in zip(shard.play.players, meta["players"], strict=True):
-        system = tensors[f"console.{player.number}"].numpy().tobytes()
-        pictures = Pictures(*(tensors[f"{name}.{player.number}"].numpy() for name in Pictures._fields))
-        player.console.restore(ConsoleState(system, saved["frames"], saved["steps"], pictures))
         player.rng.bit_generator.state = saved["rng"]
         for name in PLAYER_FIELDS:
             setattr(player, name, saved[name])
+        if player.rows:
+            episode = shard.rows.actions[player.number, player.rows[-1] : shard.row]
+            player.replay([int(action) for action in episode if action != NO_ACTION])

@@ -45,6 +45,12 @@ class Player:
         self.seeds.append(seed)
         self.noops.append(noops)
 
+    def replay(self, actions: list[int]) -> None:
+        """Play the newest episode again up to where these actions led."""
+        self.console.reset(self.noops[-1])
+        for action in actions:
+            self.console.step(action)
+
 
 class Rows(NamedTuple):
     """A row of each game, (S,), or all of them, (S, L)."""

@@ -7,19 +7,22 @@ Every episode starts from one snapshot of the console, taken after the cartridge
 forget: in Fishing Derby, Freeway and Surround the next episode depends on the one before. So an episode here is a
 function of its no-ops and actions alone. (ALE's `random_seed` changes nothing without sticky actions, measured.)
 
-ALE's saved states hold no picture: until the next frame it goes on showing what it showed before. So pictures are kept
-with the states here.
+The emulator's saved states are not quite whole. What it last drew is not in them: it goes on showing that until the next
+frame, and shows remains of it where a game draws only part of a frame (Qbert, as it starts). So the first picture is
+kept with the snapshot, and before each episode SETTLING_FRAMES are played that nobody sees, the same for all.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-from ale_py import Action, ALEInterface, ALEState, LoggerMode, roms
+from ale_py import Action, ALEInterface, LoggerMode, roms
 
 from worldmodels.config.tasks import AtariOptions
 from worldmodels.errors import UserError
 
 ALEInterface.setLoggerMode(LoggerMode.Error)
+
+SETTLING_FRAMES = 60
 
 
 class ConsoleStep(NamedTuple):
@@ -39,15 +42,6 @@ class Pictures(NamedTuple):
     grey: np.ndarray  # (h, w) uint8, luminance
 
 
-class ConsoleState(NamedTuple):
-    """Everything that the next step of a console depends on, and what it shows."""
-
-    system: bytes
-    frames: int  # emulator frames of the episode so far
-    steps: int
-    pictures: Pictures
-
-
 class Console:
     """A console with one game, always in the middle of an episode.
 
@@ -59,8 +53,10 @@ class Console:
         self._ale = load_game(options.game)
         self._actions = action_set(self._ale, options.actions)
         self._frames = self.steps = 0
-        self._kept: Pictures | None = None  # what is shown, as long as the emulator has drawn no frame since a restore
-        self._start, self._start_pictures = self._ale.cloneSystemState(), self._draw()
+        self._kept: Pictures | None = None  # what is shown, as long as the emulator has drawn no frame in the episode
+        self._start = self._ale.cloneSystemState()
+        self._start_pictures = Pictures(self._ale.getScreen(), self._ale.getScreenRGB(), self._ale.getScreenGrayscale())
+        self.reset(0)
 
     @property
     def action_codes(self) -> tuple[int, ...]:
@@ -84,6 +80,8 @@ class Console:
 
     def reset(self, noops: int) -> None:
         """Begin an episode after so many emulator frames of no action."""
+        self._ale.restoreSystemState(self._start)
+        self._hold(Action.NOOP, SETTLING_FRAMES)
         self._ale.restoreSystemState(self._start)
         self._frames, self.steps, self._kept = 0, 0, self._start_pictures
         self._hold(Action.NOOP, noops)
@@ -130,20 +128,6 @@ class Console:
             self._ale.getScreenGrayscale(into)
         else:
             into[:] = self._kept.grey
-
-    def _draw(self) -> Pictures:
-        if self._kept is not None:
-            return self._kept
-        return Pictures(self._ale.getScreen(), self._ale.getScreenRGB(), self._ale.getScreenGrayscale())
-
-    def save(self) -> ConsoleState:
-        """The state, to go on from, also in another process."""
-        return ConsoleState(self._ale.cloneSystemState().serialize(), self._frames, self.steps, self._draw())
-
-    def restore(self, saved: ConsoleState) -> None:
-        """Go on from what `save` returned."""
-        self._ale.restoreSystemState(ALEState(saved.system))
-        self._frames, self.steps, self._kept = saved.frames, saved.steps, saved.pictures
 
 
 def load_game(game: str) -> ALEInterface:
