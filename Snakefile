@@ -5,7 +5,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.utils import min_version
 
-from worldmodels.config import dag, jobs
+from worldmodels.config import atari_blocks, dag, jobs
 from worldmodels.config.load import experiment_options, load_config
 from worldmodels.errors import UserError
 
@@ -33,6 +33,7 @@ include: "workflow/rules/world_model.smk"
 include: "workflow/rules/published.smk"
 include: "workflow/rules/controller.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/atari.smk"
 
 
 rule quickstart:

@@ -28,7 +28,7 @@ WITHOUT_INFLUENCE = ("config", "runtime", "benchmarks", "errors.py", "provenance
 """Parts of the package that no result depends on, or whose values reach a stage in its config block."""
 RECORDED_LIBRARIES = (
     *("torch", "numpy", "cma", "h5py", "hdf5plugin", "safetensors", "snakemake"),
-    *("vizdoom", "gymnasium", "envpool", "box2d"),
+    *("vizdoom", "gymnasium", "envpool", "box2d", "ale-py", "stable-baselines3"),
 )
 
 

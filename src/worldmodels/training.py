@@ -7,7 +7,7 @@ on from a checkpoint ends with the same weights as one that was not.
 import csv
 import io
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,15 +35,21 @@ class Objective(Protocol):
         ...
 
 
+def fused_adam(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    """Adam with torch's defaults; `fit` sets its step size."""
+    return torch.optim.Adam(parameters, fused=True)
+
+
 @dataclass(frozen=True)
 class FitOptions:
     """How `fit` updates weights."""
 
-    learning_rate: Callable[[int], float]  # step -> Adam's step size
+    learning_rate: Callable[[int], float]  # step -> the optimiser's step size
     steps: int
     items_per_step: int  # what progress counts: frames, or LSTM steps
     unit: str
     gradient_clip: float | None = None  # cut each gradient to this absolute value
+    optimiser: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] = fused_adam
 
 
 def cosine_decay(step: int, steps: int, last: float) -> float:
@@ -52,23 +58,29 @@ def cosine_decay(step: int, steps: int, last: float) -> float:
 
 
 class Trainer:
-    """State of one training run: network, Adam, carry, and the history so far."""
+    """State of one training run: network, optimiser, carry, and the history so far."""
 
-    def __init__(self, network: nn.Module, device: torch.device) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        device: torch.device,
+        optimiser: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] = fused_adam,
+    ) -> None:
         self.network, self.device = network, device
         self.parameters = {name: value for name, value in network.named_parameters() if value.requires_grad}
-        self.optimiser = torch.optim.Adam(self.parameters.values(), fused=True)
+        self.optimiser = optimiser(self.parameters.values())
         self.carry: Carry | None = None
         self.history: list[dict[str, float]] = []
         self.window: dict[str, Tensor] = {}
         self.window_steps = 0
 
     def checkpoint(self, state: StateFolder, step: int) -> None:
-        """Save everything that the next step depends on."""
+        """Save everything that the next step depends on. Raises UserError when a value is not finite."""
+        self.require_finite(step)
         tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
         for name, parameter in self.parameters.items():
             for key, value in self.optimiser.state.get(parameter, {}).items():
-                tensors[f"adam.{name}.{key}"] = value
+                tensors[f"optimiser.{name}.{key}"] = value
         tensors |= {f"carry.{index}": value for index, value in enumerate(self.carry or ())}
         tensors |= {f"window.{name}": value for name, value in self.window.items()}
         state.save(tensors, {"step": step, "history": self.history, "window_steps": self.window_steps})
@@ -81,7 +93,7 @@ class Trainer:
         tensors, meta = found
         self.network.load_state_dict(_section(tensors, "network"))
         for name, parameter in self.parameters.items():
-            saved = _section(tensors, f"adam.{name}")
+            saved = _section(tensors, f"optimiser.{name}")
             self.optimiser.state[parameter] = {
                 key: value if key == "step" else _laid_out_like(parameter, value) for key, value in saved.items()
             }
@@ -98,14 +110,19 @@ class Trainer:
             self.window[name] = value.detach().double() if total is None else total + value.detach().double()
         self.window_steps += 1
 
-    def close_row(self, step: int) -> dict[str, float]:
-        """Average the row since the last call into the history. Raises UserError when a value is not finite."""
+    def require_finite(self, step: int) -> dict[str, float]:
+        """The means of the row so far. Raises UserError when one is not finite."""
         row = {name: float(value) / self.window_steps for name, value in self.window.items()}
         if not all(math.isfinite(value) for value in row.values()):
             raise UserError(
-                f"training diverged: {row} before step {step}. The last good checkpoint is kept; lower the learning "
-                "rate in config.yaml, or look at the data of these batches."
+                f"training diverged: {row} in the {self.window_steps} batches before step {step}. The last good "
+                "checkpoint is kept; lower the learning rate in config.yaml, or look at the data of these batches."
             )
+        return row
+
+    def close_row(self, step: int) -> dict[str, float]:
+        """Average the row since the last call into the history. Raises UserError when a value is not finite."""
+        row = self.require_finite(step)
         self.history.append({"step": step, **row})
         self.window, self.window_steps = {}, 0
         return row
@@ -140,12 +157,12 @@ def fit(
     device: torch.device,
     title: str,
 ) -> list[dict[str, float]]:
-    """Train `network` with Adam and return the history of metrics, one row per ~1/200 of the steps.
+    """Train `network` and return the history of metrics, one row per ~1/200 of the steps.
 
     batches: called with the first step, yields one batch per step from there. The network is changed in place.
     Raises UserError when the loss is not finite, Interrupted when stopped (after a checkpoint).
     """
-    trainer = Trainer(network.to(device), device)
+    trainer = Trainer(network.to(device), device, options.optimiser)
     first = trainer.restore(state)
     row_every = max(1, options.steps // METRIC_ROWS)
     items = options.items_per_step
@@ -162,7 +179,7 @@ def fit(
 
 
 def update(trainer: Trainer, objective: Objective, step: int, batch: Any, options: FitOptions) -> Metrics:
-    """One step of Adam on one batch; returns the objective's scalars."""
+    """One step of the optimiser on one batch; returns the objective's scalars."""
     for group in trainer.optimiser.param_groups:
         group["lr"] = options.learning_rate(step)
     trainer.optimiser.zero_grad(set_to_none=True)

@@ -8,6 +8,7 @@ from worldmodels.errors import UserError
 from worldmodels.provenance import git_commit, hardware
 
 BENCHMARKS = {
+    "atari": "worldmodels.benchmarks.atari:measure_atari",
     "collection": "worldmodels.benchmarks.collection:measure_collection",
     "vae": "worldmodels.benchmarks.vae:measure_vae",
     "encoding": "worldmodels.benchmarks.vae:measure_encoding",
@@ -17,6 +18,7 @@ BENCHMARKS = {
     "honesty": "worldmodels.benchmarks.honesty:measure_honesty",
     "parity": "worldmodels.benchmarks.parity:measure_parity",
     "precision": "worldmodels.benchmarks.precision:measure_precision",
+    "simulators": "worldmodels.benchmarks.simulators:measure_simulators",
 }
 
 

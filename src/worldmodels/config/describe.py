@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from worldmodels.config.atari import AgentTraining, AtariDatasetOptions
 from worldmodels.config.datasets import (
     BrownianPolicy,
     DatasetOptions,
@@ -21,7 +22,7 @@ from worldmodels.config.datasets import (
 )
 from worldmodels.config.experiments import Config, ExperimentOptions, Variant
 from worldmodels.config.models import ControllerOptions, MDNRNNOptions, VAEOptions
-from worldmodels.config.tasks import CarRacingOptions, TakeCoverOptions
+from worldmodels.config.tasks import AtariOptions, AtariRules, CarRacingOptions, TakeCoverOptions
 from worldmodels.config.training import EvaluationOptions, EvolutionOptions, MDNRNNTraining, VAETraining
 
 REPOSITORY = Path(__file__).parents[3]
@@ -31,6 +32,7 @@ GROUPS: dict[str, type[BaseModel]] = {
     "datasets.NAME": DatasetOptions,
     "datasets.NAME.task, name: take_cover": TakeCoverOptions,
     "datasets.NAME.task, name: car_racing": CarRacingOptions,
+    "datasets.NAME.task, name: atari": AtariOptions,
     "datasets.NAME.policy, name: held": HeldRandomPolicy,
     "datasets.NAME.policy, name: random-controller": RandomControllerPolicy,
     "datasets.NAME.policy, name: brownian": BrownianPolicy,
@@ -44,6 +46,9 @@ GROUPS: dict[str, type[BaseModel]] = {
     "experiments.NAME.evolution": EvolutionOptions,
     "experiments.NAME.evolution.controller": ControllerOptions,
     "experiments.NAME.evaluation": EvaluationOptions,
+    "atari_datasets.NAME": AtariDatasetOptions,
+    "atari_datasets.NAME.rules, and of atari_agents.NAME": AtariRules,
+    "atari_agents.NAME": AgentTraining,
 }
 
 

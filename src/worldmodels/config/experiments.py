@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from worldmodels.config.atari import AGENT_FILE_SUFFIX, RANDOM, AgentTraining, AtariDatasetOptions
 from worldmodels.config.datasets import DatasetOptions, PolicyOptions
 from worldmodels.config.models import ControllerOptions
 from worldmodels.config.options import Options
@@ -124,6 +125,22 @@ class Config(Options):
 
     datasets: dict[Name, DatasetOptions] = Field(description="Data sets, shared by experiments")
     experiments: dict[Name, ExperimentOptions] = Field(description="Experiments; the name is the folder in results/")
+    atari_datasets: dict[Name, AtariDatasetOptions] = Field(
+        {}, description="Frames of Atari games; an entry NAME makes the data sets NAME-GAME"
+    )
+    atari_agents: dict[Name, AgentTraining] = Field({}, description="Agents that only collect Atari frames, by name")
+
+    @model_validator(mode="after")
+    def agents_exist(self) -> Self:
+        """Every agent that an Atari data set names must be an entry, or a file's name."""
+        for name, dataset in self.atari_datasets.items():
+            known = dataset.agent in {RANDOM, *self.atari_agents} or dataset.agent.endswith(AGENT_FILE_SUFFIX)
+            if not known:
+                raise ValueError(
+                    f"atari_datasets.{name}.agent is '{dataset.agent}', but it must be '{RANDOM}', a file "
+                    f"*{AGENT_FILE_SUFFIX}, or one of the agents {', '.join(sorted(self.atari_agents))}"
+                )
+        return self
 
     @model_validator(mode="after")
     def names_exist(self) -> Self:

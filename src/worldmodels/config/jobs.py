@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from worldmodels.config import blocks, dag
+from worldmodels.config import atari_blocks, blocks, dag
 from worldmodels.config.datasets import DatasetOptions
 from worldmodels.config.experiments import Config, Variant
 from worldmodels.config.load import experiment_options
@@ -94,6 +94,10 @@ def stage_block(config: Config, stage: str, place: Mapping[str, str]) -> Options
     """The one config block that a job reads. place: the rule's wildcards."""
     if stage == "collect_rollouts":
         return blocks.shard_block(dataset_options(config, place["dataset"]))
+    if stage == "collect_atari":
+        return atari_blocks.atari_shard_block(config, place["dataset"])
+    if stage == "train_agent":
+        return atari_blocks.train_agent_block(config, place["agent"], place["game"])
     options = experiment_options(config, place["experiment"])
     if stage in blocks.VARIANT_BLOCKS:
         variant_options(config, place["experiment"], place["variant"])

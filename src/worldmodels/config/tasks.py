@@ -1,9 +1,12 @@
 """Options of the real environments. The field `name` is also the module under `worldmodels.envs` that plays it."""
 
+import difflib
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
+from worldmodels.config.atari_games import ATARI_GAMES
 from worldmodels.config.options import Options
 
 Preprocessing = Literal["resize", "released"]
@@ -39,5 +42,52 @@ class CarRacingOptions(Options):
     frame_size: int = Field(64, ge=64, le=64, description="Height and width of a frame, in pixels")
 
 
-TaskOptions = Annotated[TakeCoverOptions | CarRacingOptions, Field(discriminator="name")]
+def known_game(name: str) -> str:
+    """Check that ale-py has the game."""
+    if name in ATARI_GAMES:
+        return name
+    close = difflib.get_close_matches(name, ATARI_GAMES, n=1)
+    hint = f"did you mean '{close[0]}'?" if close else f"ale-py has {', '.join(ATARI_GAMES)}"
+    raise PydanticCustomError("unknown_game", "there is no such game; {hint}", {"hint": hint})
+
+
+AtariGame = Annotated[str, AfterValidator(known_game)]
+"""A game's name as ale-py spells its ROM: ms_pacman."""
+
+
+class AtariRules(Options):
+    """How Atari games are played: as in RES (Chiappa et al. 2017, appendix A), rewards as the game gives them."""
+
+    actions: Literal["minimal", "full"] = Field("full", description="The actions that matter in the game, or all 18")
+    frame_repeat: int = Field(
+        4, ge=1, description="Emulator frames that an action lasts; only the last is seen, without maximum over two"
+    )
+    noop_max: int = Field(
+        30,
+        ge=0,
+        description="An episode begins after 1 to this many emulator frames of no action, drawn for each; 0 off",
+    )
+    fire_on_reset: bool = Field(False, description="Press fire once before an episode begins, where the game has it")
+    life_loss_ends: bool = Field(False, description="Whether a lost life ends the episode")
+    max_frames: int = Field(
+        108_000, ge=1, description="Emulator frames (30 minutes) after which an episode is cut off, not ended"
+    )
+
+
+class AtariOptions(AtariRules):
+    """One Atari game on ale-py, no sticky actions."""
+
+    name: Literal["atari"] = "atari"
+    game: AtariGame = Field("pong", description="The game, as ale-py names its ROM: ms_pacman")
+    frame_size: int = Field(
+        64, ge=64, le=64, description="Height and width of a frame where games play as a batch, in pixels"
+    )
+
+    @property
+    def max_steps(self) -> int:
+        """Steps after which an episode is cut off."""
+        return -(-self.max_frames // self.frame_repeat)
+
+
+TaskOptions = Annotated[TakeCoverOptions | CarRacingOptions | AtariOptions, Field(discriminator="name")]
 """The union of all tasks, told apart by `name`; it grows with each environment."""

@@ -1,0 +1,85 @@
+"""Who makes what of the Atari data sets and agents: their names, paths and config blocks."""
+
+import difflib
+from collections.abc import Iterator
+
+from worldmodels.config.atari import (
+    AGENT_FILE_SUFFIX,
+    RANDOM,
+    AgentTraining,
+    AtariDatasetOptions,
+    AtariShardOptions,
+)
+from worldmodels.config.experiments import Config
+from worldmodels.config.tasks import AtariOptions
+from worldmodels.errors import UserError
+
+
+class CollectAtariBlock(AtariShardOptions):
+    """Block of collect_atari."""
+
+
+class TrainAgentBlock(AgentTraining):
+    """Block of train_agent: the training, and the game."""
+
+    game: str
+
+
+def game_label(game: str) -> str:
+    """A game's name in data sets and folders: ms-pacman."""
+    return game.replace("_", "-")
+
+
+def atari_datasets(config: Config) -> Iterator[tuple[str, AtariDatasetOptions, str]]:
+    """(name, options, game) of every Atari data set: NAME-GAME for each game of each entry."""
+    for name, options in config.atari_datasets.items():
+        for game in options.games:
+            yield f"{name}-{game_label(game)}", options, game
+
+
+def atari_dataset(config: Config, name: str) -> tuple[AtariDatasetOptions, str]:
+    """(options, game) of the Atari data set NAME-GAME. Raises UserError with the nearest name when there is none."""
+    known = {full: (options, game) for full, options, game in atari_datasets(config)}
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        raise UserError(f"there is no Atari data set '{name}'.{hint} config.yaml defines: {', '.join(sorted(known))}.")
+    return known[name]
+
+
+def atari_shards(config: Config, name: str, split: str) -> list[str]:
+    """Paths of the shards to train on ('train') or to test on ('test')."""
+    options, _ = atari_dataset(config, name)
+    count = {"train": options.shards, "test": options.test_shards}[split]
+    return [f"results/data/{name}/{split}-{shard:03d}.h5" for shard in range(count)]
+
+
+def agent_file(config: Config, name: str) -> str | None:
+    """Path of the agent that plays an Atari data set: trained by the workflow, or named by the user; None for random."""
+    options, game = atari_dataset(config, name)
+    if options.agent == RANDOM or options.agent.endswith(AGENT_FILE_SUFFIX):
+        return None if options.agent == RANDOM else options.agent
+    return f"results/agents/{options.agent}/{game_label(game)}/agent{AGENT_FILE_SUFFIX}"
+
+
+def atari_shard_block(config: Config, name: str) -> CollectAtariBlock:
+    """What one shard depends on: everything but the number of shards, and the agent, which is a file."""
+    options, game = atari_dataset(config, name)
+    return CollectAtariBlock(
+        task=AtariOptions(game=game, **options.rules.model_dump()),
+        epsilon=options.epsilon,
+        uses_agent=options.agent != RANDOM,
+        frames_per_shard=options.frames_per_shard,
+        parallel_games=options.parallel_games,
+        seed=options.seed,
+    )
+
+
+def train_agent_block(config: Config, name: str, game: str) -> TrainAgentBlock:
+    """Block of train_agent, for an entry of `atari_agents` and a game as folders spell it."""
+    if name not in config.atari_agents:
+        raise UserError(
+            f"there is no Atari agent '{name}'. config.yaml defines: {', '.join(sorted(config.atari_agents))}."
+        )
+    options = config.atari_agents[name]
+    return TrainAgentBlock(**options.model_dump(), game=AtariOptions(game=game.replace("-", "_")).game)

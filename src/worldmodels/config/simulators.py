@@ -1,0 +1,209 @@
+"""Recurrent simulators of video (Chiappa et al. 2017): their sizes, their structure, and how they are trained."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from worldmodels.config.atari import AtariShardOptions, OnlineOptions
+from worldmodels.config.options import Options
+from worldmodels.config.training import COSINE, PRECISION, Precision
+
+Structure = Literal[
+    "baseline",
+    "gate-for-z",
+    "no-z-in-gates",
+    "h-in-gates",
+    "h-in-gates-gate-for-z",
+    "three-factors",
+    "two-products",
+    "action-as-input",
+    "action-planes",
+    "hidden-times-action",
+]
+"""How action, memory and frame meet; `models.res.transition.WIRINGS` says what each is."""
+MULTIPLIES_Z = ("three-factors", "two-products")
+
+Scheme = Literal[
+    "0%PDT",
+    "33%PDT",
+    "0%-20%-33%PDT",
+    "46%PDT Alt.",
+    "46%PDT",
+    "67%PDT",
+    "0%-100%PDT",
+    "100%PDT",
+    "Oh",
+    "60%PDT",
+]
+"""Which steps see real frames in training; `data.schemes.SCHEMES` says what each is."""
+
+
+class Convolution(Options):
+    """One convolution of the encoder; the decoder has its mirror image."""
+
+    channels: int = Field(ge=1, description="Output channels")
+    kernel: int = Field(ge=1, description="Height and width of the kernel, pixels")
+    stride: int = Field(2, ge=1, description="Pixels between two places of the kernel")
+    padding: tuple[int, int] = Field((0, 0), description="Rows of zeros above and below, columns left and right")
+
+
+def convolution(channels: int, kernel: int, rows: int = 0, columns: int = 0, stride: int = 2) -> Convolution:
+    """A convolution in one short line."""
+    return Convolution(channels=channels, kernel=kernel, stride=stride, padding=(rows, columns))
+
+
+ATARI_CONVOLUTIONS = [
+    convolution(64, 8, 0, 1),  # 102x78
+    convolution(32, 6, 1, 1),  # 50x38
+    convolution(32, 6, 1, 1),  # 24x18
+    convolution(32, 4, 0, 0),  # 11x8
+]
+"""Appendix B.1 of the paper, for 210x160 frames."""
+
+
+def convolved_sizes(height: int, width: int, convolutions: list[Convolution]) -> list[tuple[int, int]]:
+    """Heights and widths of a frame and of what each convolution makes of it. Raises ValueError when none is left."""
+    sizes = [(height, width)]
+    for layer in convolutions:
+        pairs = zip(sizes[-1], layer.padding, strict=True)
+        size = tuple((length + 2 * pad - layer.kernel) // layer.stride + 1 for length, pad in pairs)
+        if min(size) < 1:
+            raise ValueError(f"convolutions: {height}x{width} frames are too small for so many of these")
+        sizes.append((size[0], size[1]))
+    return sizes
+
+
+class RESOptions(Options):
+    """Sizes and structure of a recurrent environment simulator (Chiappa et al. 2017, appendix B.1): 25,230,371 parameters."""
+
+    height: int = Field(210, ge=4, description="Rows of a frame")
+    width: int = Field(160, ge=4, description="Columns of a frame")
+    channels: Literal[1, 3] = Field(3, description="3 for colour, 1 for grey")
+    actions: int = Field(18, ge=1, description="Actions of the game")
+    convolutions: list[Convolution] = Field(
+        ATARI_CONVOLUTIONS, min_length=1, description="Of the encoder, in order; the decoder mirrors them"
+    )
+    encoder_units: int = Field(0, ge=0, description="Units of a full layer after the convolutions; 0 for none")
+    hidden_size: int = Field(
+        1024, ge=1, description="Units of the LSTM; 2816 is the paper's Base2816, with fusion_size"
+    )
+    fusion_size: int = Field(2048, ge=1, description="Numbers in v, where memory and action meet")
+    structure: Structure = Field("baseline", description="How action, memory and frame meet")
+    feedback: Literal["frame", "hidden", "zero"] = Field(
+        "frame",
+        description="What an imagined step takes in the frame's place: the predicted frame, or, without rendering, the "
+        "hidden state or nothing (prediction-independent simulators)",
+    )
+    separate_weights: bool = Field(
+        False, description="Imagined steps have weights of their own, apart from the observed"
+    )
+    activation: Literal["rrelu", "relu"] = Field(
+        "rrelu", description="rrelu: negative inputs keep 1/8 to 1/3 of their size, random in training"
+    )
+    pixels: Literal["linear", "two-class"] = Field(
+        "linear", description="What a pixel is: a brightness, or one of two classes, above the threshold or not"
+    )
+    subtract: Literal["channel-mean", "pixel-mean"] = Field(
+        "channel-mean",
+        description="What is taken from all frames, a mean of the first: each channel's (the paper), or each pixel's, so "
+        "that short training need not learn the background",
+    )
+    threshold: int = Field(
+        89, ge=0, le=254, description="With pixels two-class: the last brightness of the lower class"
+    )
+    predict_reward: bool = Field(False, description="A head predicts the action's reward")
+    predict_done: bool = Field(False, description="A head predicts whether the action ended the episode")
+    head_units: int = Field(128, ge=1, description="Units of the layer between hidden state and such a head")
+
+    @property
+    def feature_size(self) -> int:
+        """Numbers in z, the encoder's output."""
+        height, width = convolved_sizes(self.height, self.width, self.convolutions)[-1]
+        return self.encoder_units or self.convolutions[-1].channels * height * width
+
+    @model_validator(mode="after")
+    def parts_fit(self) -> Self:
+        """Every size must be what its neighbour expects."""
+        size = self.feature_size
+        if self.feedback == "hidden" and not self.separate_weights and size != self.hidden_size:
+            raise ValueError(
+                f"feedback: hidden puts {self.hidden_size} numbers in the place of {size}: set separate_weights: true, "
+                f"or hidden_size: {size}"
+            )
+        if self.feedback != "frame" and self.structure == "action-planes":
+            raise ValueError("structure: action-planes puts the action on the frame, so it needs feedback: frame")
+        if self.feedback == "zero" and self.structure in MULTIPLIES_Z:
+            raise ValueError(f"structure: {self.structure} multiplies by z, so it cannot have feedback: zero")
+        if self.structure == "hidden-times-action" and self.fusion_size != self.hidden_size:
+            raise ValueError("structure: hidden-times-action needs fusion_size equal to hidden_size")
+        return self
+
+
+class SimulatorTraining(Options):
+    """Training of a recurrent simulator (Chiappa et al. 2017, appendix A)."""
+
+    model: RESOptions = RESOptions()
+    updates: int = Field(500_000, ge=1, description="Steps of the optimiser; 1 million in some figures")
+    batch_size: int = Field(16, ge=1, description="Windows in a batch")
+    warm_up: int = Field(10, ge=1, description="Real frames that the memory takes in before the first loss, steps")
+    warm_up_gradient: int = Field(
+        0, ge=0, description="Last steps of the warm-up that gradients reach: 6 for prediction-independent simulators"
+    )
+    subsequence: int = Field(15, ge=1, description="Steps between two updates, and the reach of the gradient (T)")
+    subsequences: int = Field(
+        1, ge=1, description="In a window, one update each: n of BPTT(15, n). State is carried over"
+    )
+    scheme: Scheme = Field("0%-100%PDT", description="Which steps see the real frame and which the predicted one (PDT)")
+    scheme_scale: float = Field(
+        1.0, gt=0, description="Factor on the updates of the scheme's phases, for short training"
+    )
+    optimiser: Literal["centred-rmsprop", "adam"] = Field(
+        "centred-rmsprop", description="centred-rmsprop: Graves (2013), with its constant inside the root"
+    )
+    learning_rate: float = Field(1e-5, gt=0, description="Step size; with 2e-5 the paper had unstable training")
+    final_learning_rate_fraction: float = Field(1.0, gt=0, le=1, description=COSINE)
+    momentum: float = Field(0.9, ge=0, lt=1, description="Of centred-rmsprop: share of the last step in the next")
+    decay: float = Field(0.95, ge=0, lt=1, description="Of centred-rmsprop: memory of the gradient's mean and square")
+    epsilon: float = Field(0.01, gt=0, description="Of centred-rmsprop: constant under the root")
+    gradient_clip: float | None = Field(None, gt=0, description="Cut each gradient to this absolute value; null: never")
+    reward_weight: float = Field(1.0, gt=0, description="Weight of the reward head's squared error")
+    done_weight: float = Field(1.0, gt=0, description="Weight of the cross-entropy of the head for ends")
+    precision: Precision = Field("auto", description=PRECISION)
+
+    @model_validator(mode="after")
+    def warm_up_is_long_enough(self) -> Self:
+        """Gradients cannot reach further back than the warm-up does."""
+        if self.warm_up_gradient > self.warm_up:
+            raise ValueError(
+                f"warm_up_gradient is {self.warm_up_gradient}, but the warm-up has only {self.warm_up} steps"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def phases_fill_the_window(self) -> Self:
+        """Oh's phases have lengths of their own, after which the next subsequence would not begin."""
+        if self.scheme == "Oh" and (self.subsequences > 1 or self.subsequence < 10):
+            raise ValueError(
+                "scheme: Oh needs subsequence: 10 or more, of which it uses 10, 3 or 5, and subsequences: 1"
+            )
+        return self
+
+    @property
+    def window_steps(self) -> int:
+        """Actions in a window: the warm-up and all subsequences. It has one frame more."""
+        return self.warm_up + self.subsequence * self.subsequences
+
+
+class TrainSimulatorBlock(Options):
+    """Block of train_simulator. `play` and `online` are set where an agent plays on while the simulator learns."""
+
+    training: SimulatorTraining
+    play: AtariShardOptions | None = None
+    online: OnlineOptions | None = None
+
+    @model_validator(mode="after")
+    def online_needs_a_game(self) -> Self:
+        """Both or none."""
+        if (self.play is None) != (self.online is None):
+            raise ValueError("play and online belong together: the game, and how much of it is remembered")
+        return self

@@ -1,0 +1,129 @@
+"""The action-conditioned LSTM of recurrent environment simulators (Chiappa et al. 2017, section 3, appendix B.1).
+
+Time alignment: s_t = (h_t, c_t) follows from s_{t-1}, the action a_{t-1} taken at frame t-1, and z_{t-1}, the features of
+that frame. The baseline:
+
+    v = (W h) * (W a)                 h enters through v alone
+    i, f, o = sigmoid(W v + W z)
+    c_t = f * c_{t-1} + i * tanh(W v + W z),   h_t = o * tanh(c_t)
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from worldmodels.config.simulators import RESOptions
+
+
+class LSTMState(NamedTuple):
+    """s_t: what the memory holds before it takes in frame t and its action."""
+
+    hidden: Tensor  # (B, H)
+    cell: Tensor  # (B, H)
+
+
+class Wiring(NamedTuple):
+    """What is multiplied with what, and what the gates see. Sources: h, z, a, and the products v and w."""
+
+    products: dict[str, str]  # product -> its factors, one letter each
+    gates: str  # sources of the input, forget and output gates and of the candidate
+    candidate: str = ""  # sources of the candidate alone
+    gate_for_z: bool = False  # z enters the cell through a tanh and a gate of its own
+    biases: bool = True  # of the factors
+
+
+WIRINGS: dict[str, Wiring] = {
+    "baseline": Wiring({"v": "ha"}, "vz"),
+    "gate-for-z": Wiring({"v": "ha"}, "vz", gate_for_z=True),
+    "no-z-in-gates": Wiring({"v": "ha"}, "v", "z"),
+    "h-in-gates": Wiring({"v": "ha"}, "vh", "z"),
+    "h-in-gates-gate-for-z": Wiring({"v": "ha"}, "vh", "z", gate_for_z=True),
+    "three-factors": Wiring({"v": "hza"}, "v", biases=False),
+    "two-products": Wiring({"v": "ha", "w": "za"}, "vw", biases=False),
+    "action-as-input": Wiring({}, "hza"),
+    "action-planes": Wiring({}, "hz"),  # the action comes with the frame
+    "hidden-times-action": Wiring({"v": "ha"}, "vz"),  # h itself is the factor: no weights, as one open implementation
+}
+"""Appendices B.1.2 and B.1.3, and the transition of an open implementation. With a gate for z, the candidate's z is
+apart. Biases are where they make the paper's totals of parameters."""
+
+Parts = dict[str, Tensor]
+"""Linear functions of a step's inputs, by the name of their layer."""
+
+
+class ActionTransition(nn.Module):
+    """One step of the memory, wired in any of the paper's ways. Gates are ordered input, forget, output, (z), candidate.
+
+    feature_size: numbers in z; 0 for steps that see none.
+    """
+
+    def __init__(self, options: RESOptions, feature_size: int) -> None:
+        super().__init__()
+        self.wiring = WIRINGS[options.structure]
+        self.hidden_size, self.actions = options.hidden_size, options.actions
+        self.gate_for_z = self.wiring.gate_for_z and feature_size > 0
+        self.gates = 4 + self.gate_for_z
+        fused = options.fusion_size
+        sizes = {"h": self.hidden_size, "z": feature_size, "a": self.actions, "v": fused, "w": fused}
+        raw = {"v_h"} if options.structure == "hidden-times-action" else set()
+        self.factors = nn.ModuleDict()
+        for product, letters in self.wiring.products.items():
+            for letter in letters:
+                if f"{product}_{letter}" not in raw:
+                    self.factors[f"{product}_{letter}"] = nn.Linear(sizes[letter], fused, bias=self.wiring.biases)
+        self.inputs = nn.ModuleDict()
+        for source in self.wiring.gates + self.wiring.candidate:
+            if sizes[source]:
+                blocks = self.gates if source in self.wiring.gates else 1
+                self.inputs[source] = nn.Linear(sizes[source], blocks * self.hidden_size, bias=False)
+        self.bias = nn.Parameter(torch.empty(self.gates * self.hidden_size))
+        seen = sum(layer.in_features for layer in self.inputs.values())  # type: ignore[misc]
+        nn.init.uniform_(self.bias, -(seen**-0.5), seen**-0.5)
+
+    def prepare(self, features: Tensor | None, actions: Tensor) -> Parts:
+        """All that does not depend on the memory, for many steps at once.
+
+        features: (..., Z), or None for steps without; actions: one-hot (..., A). Returns tensors (..., size).
+        """
+        given = {"a": actions} if features is None else {"z": features, "a": actions}
+        parts = {name: layer(given[name[-1]]) for name, layer in self.factors.items() if name[-1] in given}
+        return parts | {name: layer(given[name]) for name, layer in self.inputs.items() if name in given}
+
+    def forward(self, parts: Parts, state: LSTMState) -> LSTMState:
+        """Take one step. parts: what `prepare` made of it, (B, size)."""
+        sources = {"h": state.hidden, **{name: self._product(name, parts, state) for name in self.wiring.products}}
+        gates, candidate = self.bias[: -self.hidden_size], self.bias[-self.hidden_size :]
+        apart = None
+        for name, layer in self.inputs.items():
+            if name not in parts and name not in sources:
+                continue  # a step without z
+            part = parts[name] if name in parts else layer(sources[name])  # (B, blocks * H)
+            if name in self.wiring.gates:
+                gates = gates + part[:, : -self.hidden_size]
+            if name == "z" and self.gate_for_z:
+                apart = part[:, -self.hidden_size :]
+            else:
+                candidate = candidate + part[:, -self.hidden_size :]
+        return self._remember(gates.sigmoid(), candidate.tanh(), apart, state)
+
+    def _product(self, name: str, parts: Parts, state: LSTMState) -> Tensor:
+        """v or w, (B, V)."""
+        product: Tensor | None = None
+        for letter in self.wiring.products[name]:
+            layer = f"{name}_{letter}"
+            if letter == "h":
+                factor = self.factors[layer](state.hidden) if layer in self.factors else state.hidden
+            else:
+                factor = parts[layer]
+            product = factor if product is None else product * factor
+        assert product is not None
+        return product
+
+    def _remember(self, gates: Tensor, candidate: Tensor, apart: Tensor | None, state: LSTMState) -> LSTMState:
+        """The LSTM's equations. apart: z's own candidate before its tanh, with its gate the last of `gates`."""
+        parts = gates.split(self.hidden_size, dim=1)
+        cell = parts[1] * state.cell + parts[0] * candidate
+        if apart is not None:
+            cell = cell + parts[3] * apart.tanh()
+        return LSTMState(parts[2] * cell.tanh(), cell)

@@ -1,0 +1,129 @@
+"""How far a simulator's frames are from the real ones, step by step into the future: the same for every Simulator.
+
+A simulator watches the first frames of a held-out window, then imagines on with the actions that were taken there and
+never looks again. Horizon k is the k-th imagined frame. Errors are of frames as people see them, bytes over 255, so that
+simulators with other preprocessing compare; what a simulator predicts outside of 0 to 255 is cut off first.
+
+Normalisations, by the papers whose figures use them:
+
+    res         squared error summed over rows and columns, mean over channels (Chiappa et al. 2017, appendix B)
+    per-number  mean over rows, columns and channels: comparable between resolutions (Oh et al. 2015 call it MSE)
+"""
+
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldmodels.data.windows import Windows
+from worldmodels.simulators.noise import RowStreams
+from worldmodels.simulators.protocol import AnyState, Simulator
+
+Normalisation = Literal["res", "per-number"]
+
+
+class HorizonErrors(NamedTuple):
+    """Errors of N sequences at horizons 1 to K, in the normalisation `per-number`."""
+
+    errors: np.ndarray  # (N, K) float64
+    copy_last: np.ndarray  # (N, K) of the last real frame, copied
+    reward_errors: np.ndarray | None  # (N, K) squared, of rewards as the game gives them; None where none are predicted
+    reward_hits: np.ndarray | None  # (N, K) bool: the nearest whole number is the reward
+    done_hits: np.ndarray | None  # (N, K) bool: the end, or none, was foretold
+    frame_shape: tuple[int, int, int]  # (H, W, C)
+
+    def normalised(self, values: np.ndarray, normalisation: Normalisation) -> np.ndarray:
+        """`values` (..., K), which are `per-number`, in a paper's normalisation."""
+        height, width, _ = self.frame_shape
+        return values * (height * width) if normalisation == "res" else values
+
+
+@torch.no_grad()
+def horizon_errors(
+    simulator: Simulator[AnyState],
+    batches: Iterable[Windows],
+    warm_up: int,
+    horizon: int,
+    words: tuple[str | int, ...] = ("horizon_errors",),
+    temperature: float = 1.0,
+) -> HorizonErrors:
+    """Score `simulator` on all windows of `batches`, each of warm_up + horizon steps or more.
+
+    warm_up: steps that are watched; the frame after them, the last real one, is seen too. words: name of the random
+    streams, one a sequence, of simulators that draw. Raises ValueError when a window is too short.
+    """
+    parts: list[dict[str, np.ndarray]] = []
+    shape = (0, 0, 0)
+    for number, windows in enumerate(batches):
+        if windows.actions.shape[1] < warm_up + horizon:
+            raise ValueError(f"windows of {windows.actions.shape[1]} steps are too short for {warm_up} + {horizon}")
+        shape = tuple(windows.frames.shape[2:])  # type: ignore[assignment]
+        rows = [(*words, number, row) for row in range(len(windows.actions))]
+        noise = RowStreams(rows, simulator.noise_size, simulator.device)
+        on_device = Windows(*(part.to(simulator.device) for part in windows))
+        parts.append(_score(simulator, on_device, warm_up, horizon, noise, temperature))
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return HorizonErrors(
+        joined["errors"],
+        joined["copy_last"],
+        joined.get("reward_errors"),
+        joined.get("reward_hits"),
+        joined.get("done_hits"),
+        shape,
+    )
+
+
+def _score(
+    simulator: Simulator[AnyState], windows: Windows, warm_up: int, horizon: int, noise: RowStreams, temperature: float
+) -> dict[str, np.ndarray]:
+    """Columns (B, K) of one batch."""
+    state = simulator.observe(windows.frames[:, : warm_up + 1], windows.actions[:, :warm_up], noise)
+    last = windows.frames[:, warm_up]
+    steps = []
+    for step in range(warm_up, warm_up + horizon):
+        state = simulator.step(state, windows.actions[:, step], temperature, noise)
+        real = windows.frames[:, step + 1]
+        scores = {"errors": frame_error(simulator.render(state), real), "copy_last": frame_error(last, real)}
+        steps.append(scores | _outcome_scores(simulator, state, windows, step))
+    return {name: torch.stack([scores[name] for scores in steps], dim=1).cpu().numpy() for name in steps[0]}
+
+
+def _outcome_scores(simulator: Any, state: Any, windows: Windows, step: int) -> dict[str, Tensor]:
+    """Scores (B,) of the reward and the end, where the simulator predicts them."""
+    scores = {}
+    if getattr(simulator, "predicts_reward", False):
+        reward, real = simulator.reward(state).double(), windows.rewards[:, step].double()
+        scores = {"reward_errors": (reward - real).square(), "reward_hits": reward.round() == real}
+    if getattr(simulator, "predicts_done", False):
+        scores["done_hits"] = simulator.done(state) == windows.dones[:, step]
+    return scores
+
+
+def frame_error(frames: Tensor, real: Tensor) -> Tensor:
+    """Mean squared error (B,) float64 of frames (B, H, W, C) uint8, on a scale of 0 to 1."""
+    difference = frames.flatten(1).float() - real.flatten(1).float()
+    return difference.div_(255).square_().mean(dim=1, dtype=torch.float64)
+
+
+def error_rows(errors: HorizonErrors, normalisation: Normalisation) -> list[dict[str, float]]:
+    """One row a horizon: mean error with its standard error over sequences, copy-last, and hits where there are any."""
+    count = len(errors.errors)
+    ours, copied = (errors.normalised(values, normalisation) for values in (errors.errors, errors.copy_last))
+    deviations = ours.std(axis=0, ddof=1) if count > 1 else np.full(ours.shape[1], np.nan)
+    rows = []
+    for index in range(ours.shape[1]):
+        row = {
+            "horizon": index + 1,
+            "error": float(ours[:, index].mean()),
+            "standard_error": float(deviations[index] / np.sqrt(count)),
+            "copy_last": float(copied[:, index].mean()),
+            "sequences": count,
+        }
+        for name in ("reward_errors", "reward_hits", "done_hits"):
+            values = getattr(errors, name)
+            if values is not None:
+                row[name] = float(values[:, index].mean())
+        rows.append(row)
+    return rows

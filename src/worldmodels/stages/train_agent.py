@@ -1,0 +1,56 @@
+"""Train an agent that only collects Atari frames (stable-baselines3's DQN or A2C), and report its score."""
+
+import csv
+import io
+from pathlib import Path
+from typing import ClassVar
+
+from worldmodels.config.atari import AgentTraining
+from worldmodels.config.atari_blocks import TrainAgentBlock
+from worldmodels.config.tasks import AtariOptions
+from worldmodels.data.agent_scores import AgentEpisode, play_games, score_record
+from worldmodels.data.agent_training import train_agent
+from worldmodels.models.atari_agent import save_agent
+from worldmodels.runtime.device import resolve_device
+from worldmodels.runtime.files import write_json, write_text
+from worldmodels.stages.stage import Stage, input_file, output_file
+from worldmodels.stages.stage import main as run_stage
+
+
+class TrainAgent(Stage):
+    """Options of train_agent."""
+
+    Block: ClassVar = TrainAgentBlock
+
+    output: Path = output_file("The agent's file to write, safetensors")
+    episodes: Path = output_file("The episodes of its score to write, CSV")
+    score: Path = output_file("Its score beside the published one to write, JSON")
+    start_from: Path | None = input_file("A trained agent's file to go on from", default=None)
+
+    def run(self) -> None:
+        """Train, save, then play the games of the score."""
+        block = self.block()
+        options = AgentTraining(**block.model_dump(exclude={"game"}))
+        agent = train_agent(options, block.game, self.start_from, self.state, resolve_device(self.device))
+        save_agent(self.output, agent)
+        task = AtariOptions(game=block.game, **options.rules.model_dump())
+        played = play_games(self.output, task, options.episodes, options.episode_epsilon)
+        write_text(self.episodes, self._table(played, options.seed))
+        write_json(self.score, score_record(block.game, agent.options.steps, task.frame_repeat, played))
+
+    def _table(self, played: list[AgentEpisode], seed: int) -> str:
+        """episodes.csv, one row a game."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        names = ("training_seed", "variant", "environment", "episode_seed", "steps", "return", "ended")
+        writer.writerow(("experiment", *names))
+        for episode in played:
+            ending = "game over" if episode.ended else "timeout"
+            facts = (seed, self.output.parent.name, "real", episode.seed, episode.steps, episode.total, ending)
+            writer.writerow((self.output.parent.parent.name, *facts))
+        return text.getvalue()
+
+
+def main(arguments: list[str]) -> int:
+    """Command line."""
+    return run_stage(TrainAgent, arguments)

@@ -1,0 +1,183 @@
+"""Train a recurrent simulator of one seed on windows of video (Chiappa et al. 2017).
+
+Time alignment: a step takes in frame t, real or predicted, and the action taken there, and is scored on frame t + 1.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from worldmodels.config.simulators import RESOptions, SimulatorTraining, TrainSimulatorBlock
+from worldmodels.data.atari_online import OnlineWindows
+from worldmodels.data.atari_windows import AtariWindows, ScreenDecoder
+from worldmodels.data.schemes import observed_flags
+from worldmodels.data.subsequences import WindowSource, subsequences
+from worldmodels.data.windows import Windows
+from worldmodels.errors import UserError
+from worldmodels.models.centred_rmsprop import CentredRMSProp
+from worldmodels.models.res.files import KIND
+from worldmodels.models.res.losses import simulator_losses, warmed_up
+from worldmodels.models.res.network import RES
+from worldmodels.models.res.transition import LSTMState
+from worldmodels.runtime.device import autocast, matmul_dtype, resolve_device
+from worldmodels.runtime.state import StateFolder
+from worldmodels.runtime.weights import save_weights
+from worldmodels.seeds import integer_seed
+from worldmodels.stages.stage import Stage, input_file, output_file
+from worldmodels.stages.stage import main as run_stage
+from worldmodels.training import Carry, FitOptions, Metrics, cosine_decay, fit, fused_adam, write_metrics
+
+MEAN_FRAMES = 2048
+"""The first frames, whose mean is taken from all (appendix A)."""
+
+
+class TrainSimulator(Stage):
+    """Options of train_simulator."""
+
+    Block: ClassVar = TrainSimulatorBlock
+
+    dataset: Path | None = Field(None, description="Folder of the data set's shards; none to play meanwhile")
+    shards: int = Field(0, ge=0, description="How many of its train shards to use")
+    agent: Path | None = input_file("Who plays meanwhile, where the block says so: an agent's file", default=None)
+    weights: Path = output_file("The simulator's weights, safetensors")
+    metrics: Path = output_file("Training history, CSV")
+    seed: int
+
+    def shard_paths(self) -> list[Path]:
+        """The shards to train on, in order."""
+        return [self.dataset / f"train-{shard:03d}.h5" for shard in range(self.shards)] if self.dataset else []
+
+    def inputs(self) -> list[Path]:
+        """The shards: by folder and count, since 1,000 paths overflow a command line."""
+        return [*self.shard_paths(), *super().inputs()]
+
+    def run(self) -> None:
+        """Fit a simulator to windows of the data set, or of games that go on."""
+        training = self.block().training
+        device = resolve_device(self.device)
+        words = ("train_simulator", self.seed)
+        windows = self.open_windows(training, words, device)
+        if windows.actions_count != training.model.actions:
+            raise UserError(
+                f"the frames are of games with {windows.actions_count} actions, but the simulator has "
+                f"{training.model.actions}. Set model.actions, or collect with the other action set."
+            )
+        first = first_frames(windows).cpu()
+        network, history = fit_simulator(training, windows.iterate, first, words, self.state, device)
+        write_metrics(self.metrics, history)
+        save_weights(self.weights, network, KIND, training.model, {})
+
+    def open_windows(
+        self, training: SimulatorTraining, words: tuple[str | int, ...], device: torch.device
+    ) -> AtariWindows | OnlineWindows:
+        """Where the windows come from: shards, or games that an agent plays while the simulator learns."""
+        block = self.block()
+        drawn = (training.batch_size, training.window_steps, words, resolution_of(training.model), device)
+        if (self.dataset is None) != (block.online is not None) or (self.shards > 0) != (self.dataset is not None):
+            raise UserError("--dataset and --shards name stored frames; a block with play and online needs neither.")
+        if block.online is None:
+            return AtariWindows(self.shard_paths(), *drawn)
+        if block.play.uses_agent != (self.agent is not None):
+            raise UserError("--agent names the agent's file if and only if the block's play says uses_agent: true.")
+        return OnlineWindows(block.play, self.agent, block.online, *drawn)
+
+
+def resolution_of(options: RESOptions) -> str:
+    """Name of the frames that a simulator is made for. Raises UserError when no data set gives such frames."""
+    colour = "grey" if options.channels == 1 else "rgb"
+    if (options.height, options.width) == (210, 160):
+        return "grey" if colour == "grey" else "native"
+    if options.height != options.width:
+        raise UserError(
+            f"no frames of {options.height}x{options.width} can be made of Atari's screens: set model.height and "
+            "model.width to 210 and 160, or to one size."
+        )
+    return f"{colour}{options.height}"
+
+
+def first_frames(windows: AtariWindows | OnlineWindows) -> Tensor:
+    """The first frames of a data set, or of the games that go on, (N, H, W, C) uint8."""
+    if isinstance(windows, OnlineWindows):
+        return windows.batch(0).frames.flatten(0, 1)
+    store = windows.store
+    screens = store.screens(0, min(MEAN_FRAMES, int(store.starts[1])))
+    return ScreenDecoder(store.colours, windows.resolution, torch.device("cpu"))(screens)
+
+
+class SubsequenceObjective:
+    """A simulator's loss on one subsequence: the first of a window warms up, the others go on from where it ended."""
+
+    def __init__(
+        self, network: RES, training: SimulatorTraining, device: torch.device, words: tuple[str | int, ...]
+    ) -> None:
+        self.network, self.training, self.device, self.words = network, training, device, words
+        self.dtype = matmul_dtype(training.precision, device)
+
+    def __call__(self, step: int, batch: Windows, carry: Carry | None) -> tuple[Tensor, Metrics, Carry | None]:
+        """See training.Objective."""
+        torch.manual_seed(integer_seed(*self.words, "slopes", step))
+        windows = Windows(*(part.to(self.device, non_blocking=True) for part in batch))
+        training = self.training
+        flags = observed_flags(training.scheme, step, training.subsequence, training.scheme_scale)
+        with autocast(self.device, self.dtype):
+            windows, state = self._begin(step, windows, carry)
+            losses, state = simulator_losses(self.network, windows, flags, state, training)
+        loss = torch.stack(list(losses.values())).sum()
+        return loss, dict(losses), (state.hidden.detach().float(), state.cell.detach().float())
+
+    def _begin(self, step: int, windows: Windows, carry: Carry | None) -> tuple[Windows, LSTMState]:
+        """The windows without their warm-up, and the state to begin in."""
+        if step % self.training.subsequences:
+            assert carry is not None, "a window's later subsequences come after its first"
+            return windows, LSTMState(*carry)
+        length = self.training.warm_up
+        state = warmed_up(self.network, windows, length, self.training.warm_up_gradient)
+        return Windows(windows.frames[:, length:], *(part[:, length:] for part in windows[1:])), state
+
+
+def fit_simulator(
+    training: SimulatorTraining,
+    source: WindowSource,
+    first: Tensor,
+    words: tuple[str | int, ...],
+    state: StateFolder,
+    device: torch.device,
+) -> tuple[RES, list[dict[str, float]]]:
+    """Train a new simulator; returns it and the history of its losses.
+
+    source: batches of windows of `training.window_steps` actions. first: the first frames (N, H, W, C) uint8, whose mean
+    is taken from all. words: name of the random streams of weights and slopes.
+    """
+    torch.manual_seed(integer_seed(*words, "initial weights"))
+    network = RES(training.model)
+    network.set_mean(first)
+    options = FitOptions(
+        learning_rate=lambda step: (
+            training.learning_rate * cosine_decay(step, training.updates, training.final_learning_rate_fraction)
+        ),
+        steps=training.updates,
+        items_per_step=training.batch_size * (training.warm_up // training.subsequences + training.subsequence),
+        unit="frames",
+        gradient_clip=training.gradient_clip,
+        optimiser=optimiser_of(training),
+    )
+    pieces = subsequences(source, training.warm_up, training.subsequence, training.subsequences)
+    objective = SubsequenceObjective(network, training, device, words)
+    return network, fit(network, objective, pieces, options, state, device, "train_simulator")
+
+
+def optimiser_of(training: SimulatorTraining) -> Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]:
+    """The optimiser that `training` names; `fit` sets its step size."""
+    if training.optimiser == "adam":
+        return fused_adam
+    return partial(CentredRMSProp, momentum=training.momentum, decay=training.decay, epsilon=training.epsilon)
+
+
+def main(arguments: list[str]) -> int:
+    """Command line."""
+    return run_stage(TrainSimulator, arguments)

@@ -1,0 +1,86 @@
+"""The stage that trains simulators, on shards of Atari's format: from the command line, and what it refuses."""
+
+import csv
+import json
+
+import pytest
+import torch
+from test_atari_store import make_shard
+
+from worldmodels.__main__ import main
+from worldmodels.simulators.recurrent import load_recurrent_simulator
+
+MODEL = {
+    **{"height": 8, "width": 8, "channels": 1, "actions": 6, "hidden_size": 12, "fusion_size": 12},
+    "convolutions": [{"channels": 4, "kernel": 4, "padding": [1, 1]}],
+}
+TRAINING = {"updates": 6, "batch_size": 2, "warm_up": 2, "subsequence": 3, "scheme": "46%PDT", "precision": "fp32"}
+
+
+def train(folder, model=None, name="a", **changes):
+    block = {"training": {**TRAINING, "model": {**MODEL, **(model or {})}, **changes}}
+    words = ["--dataset", folder, "--shards", 2, "--seed", 1, "--device", "cpu", "--threads", 1]
+    words += ["--weights", folder / f"{name}.safetensors", "--metrics", folder / f"{name}.csv"]
+    return main(["train_simulator", *map(str, words), "--config", json.dumps(block)])
+
+
+@pytest.fixture
+def shards(tmp_path):
+    for number in range(2):
+        make_shard(tmp_path / f"train-{number:03d}.h5", start=60 * number)
+    return tmp_path
+
+
+def test_stage_writes_weights_history_and_provenance_and_the_same_bytes_again(shards):
+    assert train(shards) == 0 and train(shards, name="b") == 0
+    assert (shards / "a.safetensors").read_bytes() == (shards / "b.safetensors").read_bytes()
+    assert [row["step"] for row in csv.DictReader((shards / "a.csv").open())] == list("123456")
+    assert (shards / "a.safetensors.provenance.json").exists()
+    simulator = load_recurrent_simulator(shards / "a.safetensors", torch.device("cpu"))
+    assert simulator.options.height == 8 and simulator.network.mean.item() > 0
+
+
+@pytest.mark.parametrize(
+    ("model", "problem"),
+    [
+        ({"actions": 4}, "games with 6 actions, but the simulator has 4"),
+        ({"height": 8, "width": 12}, "no frames of 8x12 can be made"),
+    ],
+)
+def test_what_does_not_fit_ends_in_one_sentence(shards, caplog, model, problem):
+    assert train(shards, model) == 1
+    assert problem in caplog.text and "Traceback" not in caplog.text
+
+
+def test_windows_longer_than_the_episodes_are_refused(shards, caplog):
+    assert train(shards, subsequence=40) == 1
+    assert "no window of 42 steps" in caplog.text
+
+
+def test_missing_shard_is_named(tmp_path, caplog):
+    assert train(tmp_path) == 1
+    assert "train-000.h5 does not exist" in caplog.text
+
+
+def online_block(**changes):
+    play = {"task": {"name": "atari", "game": "pong"}, "epsilon": 0, "uses_agent": False, "frames_per_shard": 200}
+    model = {**MODEL, "height": 16, "width": 16, "actions": 18}
+    return {
+        "training": {**TRAINING, "model": model},
+        "play": {**play, "parallel_games": 2, "seed": 0},
+        "online": {"memory": 64, "first_frames": 16},
+        **changes,
+    }
+
+
+def test_simulator_learns_while_the_game_goes_on(tmp_path):
+    words = ["--seed", "1", "--threads", "1", "--device", "cpu", "--config", json.dumps(online_block())]
+    assert main(["train_simulator", "--weights", str(tmp_path / "w"), "--metrics", str(tmp_path / "m"), *words]) == 0
+    simulator = load_recurrent_simulator(tmp_path / "w", torch.device("cpu"))
+    assert 20 < simulator.network.mean.item() < 150  # Pong's brown and green, as grey
+
+
+def test_stored_and_online_frames_exclude_each_other(shards, caplog):
+    words = ["--dataset", str(shards), "--shards", "2", "--config", json.dumps(online_block()), "--seed", "1"]
+    assert main(["train_simulator", "--weights", str(shards / "w"), "--metrics", str(shards / "m"), *words]) == 1
+    assert "needs neither" in caplog.text
