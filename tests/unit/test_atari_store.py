@@ -166,6 +166,14 @@ def test_agent_of_another_game_or_of_more_actions_is_refused(state, tmp_path, ag
         collect_atari_shard(tmp_path / "train-000.h5", "train-000", options, path, state)
 
 
+def test_agent_of_another_frame_repeat_is_refused(state, tmp_path):
+    path = make_agent(tmp_path / "agent.safetensors")
+    task = PACMAN.model_copy(update={"frame_repeat": 2})
+    options = OPTIONS.model_copy(update={"uses_agent": True, "task": task})
+    with pytest.raises(UserError, match="frame_repeat 4, but is to play with 2"):
+        collect_atari_shard(tmp_path / "train-000.h5", "train-000", options, path, state)
+
+
 def test_shards_share_no_episode():
     seeds = [
         episode_seed(OPTIONS.model_copy(update={"seed": seed}), name, attempt)

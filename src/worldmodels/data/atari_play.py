@@ -17,6 +17,7 @@ from worldmodels.data.atari import NO_ACTION
 from worldmodels.envs.atari.colours import Colours
 from worldmodels.envs.atari.emulator import Console, noop_frames
 from worldmodels.envs.atari.eyes import Eyes, grey_frames
+from worldmodels.errors import UserError
 from worldmodels.models.atari_agent import choose_actions, load_agent, map_actions
 from worldmodels.seeds import generator
 
@@ -100,7 +101,12 @@ class NoisyAgent:
 
     def __init__(self, path: Path, options: AtariShardOptions, console: Console, colours: Colours) -> None:
         self.agent = load_agent(path)
-        codes = console.action_codes
+        codes, repeat = console.action_codes, self.agent.options.frame_repeat
+        if repeat != options.task.frame_repeat:
+            raise UserError(
+                f"{path} learned with frame_repeat {repeat}, but is to play with {options.task.frame_repeat}. Set the data "
+                "set's rules to the agent's, or train another agent."
+            )
         self.actions = np.array(map_actions(path, self.agent.options, options.task.game, codes))
         self.all_actions, self.epsilon, self.colours = len(codes), options.epsilon, colours
         self.eyes = Eyes(options.parallel_games)
