@@ -13,6 +13,7 @@ import shutil
 import socket
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
@@ -45,6 +46,16 @@ def state_root(output: Path) -> Path:
     return output.parent / ".state"
 
 
+@dataclass
+class CheckpointCosts:
+    """What checkpoints have cost this process, and what a kill could have cost it."""
+
+    count: int = 0
+    seconds: float = 0.0
+    longest_at_risk: float = 0.0
+    """Longest time, in seconds, after which a kill would have lost work: from one checkpoint to the next one's end."""
+
+
 class StateFolder:
     """The checkpoints of one output. Use as a context manager: entering takes the lock and starts the heartbeat.
 
@@ -61,6 +72,7 @@ class StateFolder:
         self._lock: TextIO | None = None
         self._last_save = time.monotonic()
         self._save_cost = 0.0
+        self.costs = CheckpointCosts()
 
     def __enter__(self) -> "StateFolder":
         with readable_disk_errors(self.path):
@@ -120,8 +132,11 @@ class StateFolder:
             save_file(contiguous, temporary, metadata={"meta": json.dumps(meta)})
             if current.exists():
                 current.replace(self.path / "previous.safetensors")
-        self._last_save = time.monotonic()
-        self._save_cost = self._last_save - begin
+        end = time.monotonic()
+        self.costs.count += 1
+        self.costs.seconds += end - begin
+        self.costs.longest_at_risk = max(self.costs.longest_at_risk, end - self._last_save)
+        self._last_save, self._save_cost = end, end - begin
 
     def load(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Return (tensors, meta) of the newest whole checkpoint, or None when there is none."""

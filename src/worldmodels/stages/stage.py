@@ -16,6 +16,7 @@ import types
 import typing
 from abc import abstractmethod
 from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -181,10 +182,17 @@ def _run(stage: Stage) -> None:
     with StateFolder(stage.outputs()[0], key, stop) as state, _gpu_of_its_own(device, stop):
         type(stage).state = state
         stage.run()
+        costs = {name: round(value, 2) for name, value in asdict(state.costs).items()}
         for product in stage.outputs():
-            record_provenance(product, {**facts, "device": str(device)}, began)
+            record_provenance(product, {**facts, "device": str(device), "checkpoints": costs}, began)
         state.remove()
-    log.info("%s finished in %.0f s", stage.name(), time.time() - began)
+    log.info(
+        "%s finished in %.0f s, %.1f s of it for %d checkpoints",
+        stage.name(),
+        time.time() - began,
+        state.costs.seconds,
+        state.costs.count,
+    )
 
 
 def _gpu_of_its_own(device: Any, stop: StopRequest) -> AbstractContextManager[object]:
