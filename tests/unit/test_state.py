@@ -73,3 +73,22 @@ def test_state_lies_in_the_experiments_folder(tmp_path):
     assert state_root(results / "doom" / "seed-1" / "latents.h5") == results / "doom" / ".state"
     assert state_root(results / "data" / "doom-random" / "003.h5") == results / "data" / "doom-random" / ".state"
     assert state_root(tmp_path / "elsewhere" / "x.csv") == tmp_path / "elsewhere" / ".state"
+
+
+def test_checkpoint_on_a_full_disk_is_one_sentence_and_keeps_the_one_before(on_small_disk):
+    script = """
+from pathlib import Path
+import torch
+from worldmodels.errors import UserError
+from worldmodels.runtime.state import StateFolder
+from worldmodels.runtime.stop import StopRequest
+with StateFolder(Path("small/results/toy/output.bin"), "0" * 64, StopRequest()) as state:
+    state.save({"x": torch.zeros(100)}, {"step": 1})
+    try:
+        state.save({"x": torch.zeros(1_000_000)}, {"step": 2})
+    except UserError as error:
+        print(error)
+    print(state.load()[1])
+"""
+    output = on_small_disk(script, 500)
+    assert "the disk is full" in output and "{'step': 1}" in output

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ def readable_disk_errors(path: Path) -> Iterator[None]:
 
 
 def disk_problem(error: OSError) -> str | None:
-    """Say why a write failed, or return None for an error that is not about the disk. h5py hides errno in its text."""
+    """Say why a write failed, or return None for an error that is not about the disk. Some libraries hide errno in text."""
     text = str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text or "errno = 28" in text:
         return (
@@ -58,6 +58,17 @@ def disk_problem(error: OSError) -> str | None:
     if error.errno == errno.EACCES or "Permission denied" in text:
         return "you may not write there. Change the folder's permissions or choose another (--directory)."
     return None
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file. tensors: contiguous, on the cpu. Raises OSError like any other write that fails."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        save_file(dict(tensors), path, metadata=dict(metadata))
+    except SafetensorError as error:  # it hides the operating system's reason in its text
+        raise OSError(str(error)) from error
 
 
 def flush_to_disk(path: Path) -> None:

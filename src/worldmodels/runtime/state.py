@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from worldmodels.errors import UserError
-from worldmodels.runtime.files import atomic_path, readable_disk_errors
+from worldmodels.runtime.files import atomic_path, readable_disk_errors, write_tensors
 from worldmodels.runtime.heartbeat import Heart, write_failure
 from worldmodels.runtime.stop import Interrupted, StopRequest
 
@@ -123,13 +123,11 @@ class StateFolder:
 
     def save(self, tensors: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
         """Write a checkpoint atomically, keeping the one before it in case this one is damaged later."""
-        from safetensors.torch import save_file
-
         begin = time.monotonic()
         current = self.path / "checkpoint.safetensors"
         contiguous = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
         with atomic_path(current) as temporary:
-            save_file(contiguous, temporary, metadata={"meta": json.dumps(meta)})
+            write_tensors(temporary, contiguous, {"meta": json.dumps(meta)})
             if current.exists():
                 current.replace(self.path / "previous.safetensors")
         end = time.monotonic()

@@ -9,18 +9,16 @@ from torch import nn
 
 from worldmodels.config.options import Options
 from worldmodels.errors import UserError
-from worldmodels.runtime.files import atomic_path, require_file
+from worldmodels.runtime.files import atomic_path, require_file, write_tensors
 
 
 def save_weights(path: Path, network: nn.Module, kind: str, options: Options, inputs: dict[str, str]) -> None:
     """Write a network's weights. `inputs`: checksums (SHA-256) of what they depend on, by name."""
-    from safetensors.torch import save_file
-
     tensors = {name: value.detach().contiguous().cpu() for name, value in network.state_dict().items()}
     record = {"kind": kind, "options": options.model_dump(mode="json"), "inputs": inputs}
     with atomic_path(path) as temporary:
         # One key only: safetensors writes several in random order, and equal weights must be equal bytes.
-        save_file(tensors, temporary, metadata={"worldmodels": json.dumps(record, sort_keys=True)})
+        write_tensors(temporary, tensors, {"worldmodels": json.dumps(record, sort_keys=True)})
 
 
 def read_metadata(path: Path, kind: str, options: type[Options]) -> tuple[Any, dict[str, str]]:
