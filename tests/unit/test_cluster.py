@@ -8,7 +8,7 @@ import pytest
 
 from worldmodels.errors import UserError
 from worldmodels.runtime import head
-from worldmodels.runtime.cluster import _minutes, require_workflow_profile
+from worldmodels.runtime.cluster import minutes, require_workflow_profile
 
 
 @pytest.fixture
@@ -34,7 +34,10 @@ def test_profiles_by_name_by_path_and_none_are_fine(profiles):
 
 
 def test_time_limits():
-    assert [_minutes(limit) for limit in ("30:00", "4:00:00", "1-12:00:00", "infinite")] == [30, 240, 2160, math.inf]
+    written = ("30:00", "4:00:00", "1-12:00:00", "infinite", 60)
+    assert [minutes(limit) for limit in written] == [30, 240, 2160, math.inf, 60]
+    with pytest.raises(UserError, match="'soon' in profiles"):
+        minutes("soon")
 
 
 def test_second_head_learns_who_is_first(tmp_path):

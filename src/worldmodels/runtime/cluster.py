@@ -44,10 +44,11 @@ def _workflow_profile(arguments: Sequence[str]) -> str | None:
     return None
 
 
-def require_slurm(limits: Mapping[str, float], cores: int) -> None:
+def require_slurm(limits: Mapping[str, float | str], cores: int) -> None:
     """Raise UserError unless SLURM answers and could start every job.
 
-    limits: what profiles/slurm/partitions.yaml allows a job in each partition, in minutes. cores: what the largest job asks.
+    limits: what profiles/slurm/partitions.yaml allows a job in each partition, in minutes or as SLURM writes times; 0 where
+    it says nothing. cores: what the largest job asks.
     """
     if shutil.which("sbatch") is None:
         raise UserError(
@@ -55,7 +56,9 @@ def require_slurm(limits: Mapping[str, float], cores: int) -> None:
             "--workflow-profile for this machine alone."
         )
     rows = [line.split() for line in _ask("sinfo", "--noheader", "--format=%R %c %l").splitlines()]
-    _require_partitions(limits, {name: _minutes(limit) for name, _, limit in rows})
+    _require_partitions(
+        {name: minutes(limit) for name, limit in limits.items()}, {name: minutes(limit) for name, _, limit in rows}
+    )
     largest = max(int(count.rstrip("+")) for _, count, _ in rows)
     if cores > largest:
         raise UserError(
@@ -79,13 +82,18 @@ def _require_partitions(limits: Mapping[str, float], allowed: Mapping[str, float
             )
 
 
-def _minutes(limit: str) -> float:
-    """SLURM's time limit, [days-][[hours:]minutes:]seconds or `infinite`, in minutes."""
+def minutes(limit: float | str) -> float:
+    """A time limit in minutes: a number of them, or SLURM's [days-][[hours:]minutes:]seconds or `infinite`."""
+    if not isinstance(limit, str):
+        return limit
     if limit == "infinite":
         return math.inf
     days, _, clock = limit.rpartition("-")
-    hours, minutes, seconds = ([0, 0, 0] + [int(part) for part in clock.split(":")])[-3:]
-    return 1440 * int(days or 0) + 60 * hours + minutes + seconds / 60
+    try:
+        hours, mins, seconds = ([0, 0, 0] + [int(part) for part in clock.split(":")])[-3:]
+        return 1440 * int(days or 0) + 60 * hours + mins + seconds / 60
+    except ValueError:
+        raise UserError(f"'{limit}' in profiles/slurm/partitions.yaml is no time limit; write minutes.") from None
 
 
 def keeps_accounting() -> bool:
