@@ -5,7 +5,6 @@ import random
 import shutil
 import subprocess
 import time
-from pathlib import Path
 
 import psutil
 import pytest
@@ -100,54 +99,56 @@ def cut_short(path):
 def test_chaos_changes_no_byte(small_disk, checkout, finished, capsys):
     source = random.Random(SEED)
     kills, losses, known = [], [], {}
+    full_at, cut_at, spoiled = 6, 12, None
     begin = time.monotonic()
-    disk_full_at, cut_at = 6, 12
     while len(kills) < KILLS:
-        name = kill_one(checkout, source)
-        if name is not None:
-            kills.append(name)
-        present = checksums(checkout)
+        kills += [name for name in [kill_one(checkout, source)] if name is not None]
+        present = sound_products(checkout, spoiled)
         losses += [path for path, checksum in known.items() if present.get(path) != checksum]
-        known = present
-        if TARGET.removeprefix("results/") in present:
-            begin_anew(small_disk)
-            known = checksums(checkout)
-        if len(kills) == disk_full_at:
+        if TARGET.removeprefix("results/") in checksums(checkout):
+            shutil.rmtree(
+                small_disk / "doom-smoke"
+            )  # finished before all kills were done: begin anew, from the rollouts
+        if len(kills) >= full_at:
             fill_disk(checkout, small_disk)
-            disk_full_at = -1
-            assert "disk is full" in (checkout.folder / "head.log").read_text()
-        if len(kills) >= cut_at > 0 and cut_files(small_disk):
-            cut_at = -1
-            known = {}
-    assert cut_at == -1, "nothing was there to be cut"
+            full_at = KILLS + 1
+        if len(kills) >= cut_at and spoiled is None:
+            spoiled = cut_files(small_disk)
+        known = sound_products(checkout, spoiled)
+    assert spoiled is not None and full_at > KILLS, "there was nothing to cut, or no kill before the disk was filled"
     for _ in range(2):  # the first may only find the file that was cut
-        head = start_head(checkout)
-        if head.wait(timeout=400) == 0:
+        if start_head(checkout).wait(timeout=400) == 0:
             break
     ours, expected = checksums(checkout), checksums(finished)
     assert ours == {path: expected[path] for path in ours} and "doom-smoke/table.csv" in ours
     assert not losses
     log = (checkout.folder / "head.log").read_text()
+    assert "the disk is full" in log and "going on at" in log
+    counts = ", ".join(f"{name} {kills.count(name)}" for name in sorted(set(kills)))
     with capsys.disabled():
-        counts = ", ".join(f"{name} {kills.count(name)}" for name in sorted(set(kills)))
         print(
-            f"\nchaos: {len(kills)} kills ({counts}), 1 full disk, 2 files cut; {len(losses)} finished products lost, ",
+            f"\nchaos: {len(kills)} kills ({counts}), 1 full disk, 2 files cut, {len(losses)} finished products lost, ",
             end="",
         )
-        print(f"{log.count(': going on at')} times gone on from a checkpoint, {time.monotonic() - begin:.0f} s")
+        print(f"{time.monotonic() - begin:.0f} s")
 
 
-def begin_anew(results):
-    """All was finished before all kills were done: forget everything but the rollouts, and go on."""
-    shutil.rmtree(results / "doom-smoke")
+def sound_products(checkout, spoiled):
+    """Checksums of finished products that nothing may change from here on: where a file was cut, what follows it may."""
+    products = checksums(checkout)
+    if spoiled is None:
+        return products
+    return {
+        path: checksum for path, checksum in products.items() if path.startswith("data/") and not spoiled.endswith(path)
+    }
 
 
 def cut_files(results):
-    """Cut one finished file and one checkpoint in the middle, as a dying machine leaves them; whether both were there."""
+    """Cut a finished file and a checkpoint in the middle, as a dying machine leaves them; the former, or None without both."""
     finished = sorted(results.glob("doom-smoke/seed-1/latents.h5")) or sorted(results.glob("data/*/000.h5"))
-    checkpoints = sorted(Path(results).glob("**/.state/*/checkpoint.safetensors"))
+    checkpoints = sorted(results.glob("**/.state/*/checkpoint.safetensors"))
     if not finished or not checkpoints:
-        return False
+        return None
     cut_short(finished[0])
     cut_short(checkpoints[0])
-    return True
+    return str(finished[0])
