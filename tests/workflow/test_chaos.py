@@ -48,7 +48,9 @@ def processes_below(head):
 
 def description(process):
     words = process.cmdline()
-    return words[words.index("worldmodels") + 1] if "worldmodels" in words else "snakemake"
+    if "worldmodels" in words:
+        return words[words.index("worldmodels") + 1]
+    return "snakemake" if "snakemake" in words else "worker"
 
 
 def wait_until_quiet(head, processes):
