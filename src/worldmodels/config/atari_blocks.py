@@ -83,3 +83,18 @@ def train_agent_block(config: Config, name: str, game: str) -> TrainAgentBlock:
         )
     options = config.atari_agents[name]
     return TrainAgentBlock(**options.model_dump(), game=AtariOptions(game=game.replace("-", "_")).game)
+
+
+def config_place(config: Config, owner: str, key: str) -> str:
+    """Where in config.yaml a key of a block of collect_atari or train_agent is said. owner: a data set, or an agent."""
+    if owner in config.atari_agents:
+        return f"atari_agents.{owner}.{key}"
+    entry = next(
+        name
+        for name, options in config.atari_datasets.items()
+        if owner in [f"{name}-{game_label(game)}" for game in options.games]
+    )
+    head, _, rest = key.partition(".")
+    moved = {"task": f"rules.{rest}", "uses_agent": "agent"}
+    of_task = {"task.game": "games", "task.name": "games", "task.frame_size": "games"}
+    return f"atari_datasets.{entry}.{of_task.get(key) or moved.get(head) or key}"

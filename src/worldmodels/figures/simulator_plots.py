@@ -1,0 +1,77 @@
+"""The figures of an experiment with simulators, from plain data: no file layout is known here."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from worldmodels.figures.simulator_tables import THOUSANDTHS
+from worldmodels.figures.style import BLACK, CYCLE
+
+Curves = Mapping[str, Sequence[np.ndarray]]
+"""By simulator: for each training seed, an array."""
+STYLES = ("-", "--", "-.", ":")
+PANELS_A_ROW = 3
+
+
+def panels(names: Sequence[str]) -> tuple[Figure, Mapping[str, Axes]]:
+    """One pair of axes for each name, as titles, with shared horizontal axes and room for a legend below."""
+    columns = min(PANELS_A_ROW, len(names))
+    rows = -(-len(names) // columns)
+    drawn, grid = plt.subplots(rows, columns, figsize=(1.4 + 3.2 * columns, 0.9 + 2.5 * rows), squeeze=False)
+    for cell in grid.flat[len(names) :]:
+        cell.set_visible(False)
+    axes = dict(zip(names, grid.flat, strict=False))
+    for name, cell in axes.items():
+        cell.set_title(name)
+    return drawn, axes
+
+
+def line_of(index: int) -> dict[str, str]:
+    """Colour and stroke of the n-th simulator: all different for 24 of them."""
+    return {"color": CYCLE[index % len(CYCLE)], "linestyle": STYLES[index // len(CYCLE) % len(STYLES)]}
+
+
+def plot_error(axes: Axes, errors: Curves, copy_last: Sequence[np.ndarray]) -> None:
+    """Error against horizon: a line a simulator with its range over training seeds, and the last frame copied.
+
+    errors: for each seed (N, K). copy_last: (N, K) for each kind of frame.
+    """
+    for index, (name, seeds) in enumerate(errors.items()):
+        curves = np.stack([seed.mean(axis=0) for seed in seeds]) * THOUSANDTHS  # (S, K)
+        horizon = np.arange(1, curves.shape[1] + 1)
+        axes.plot(horizon, curves.mean(axis=0), label=name, **line_of(index))
+        low, high = band(seeds)
+        axes.fill_between(horizon, low * THOUSANDTHS, high * THOUSANDTHS, color=line_of(index)["color"], alpha=0.15, linewidth=0)
+    for number, copied in enumerate(copy_last):
+        label = "last frame copied" if number == 0 else None
+        curve = copied.mean(axis=0) * THOUSANDTHS
+        axes.plot(np.arange(1, len(curve) + 1), curve, color=BLACK, linestyle=(0, (1, 1)), linewidth=1, label=label)
+    axes.set(xlabel="steps ahead", ylabel="squared error, thousandths", yscale="log")
+
+
+def band(seeds: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """What lies around a curve: the range over training seeds, or with one seed 95 % of its mean over sequences, (K,) each."""
+    if len(seeds) > 1:
+        curves = np.stack([seed.mean(axis=0) for seed in seeds])
+        return curves.min(axis=0), curves.max(axis=0)
+    mean = seeds[0].mean(axis=0)
+    half = 1.96 * seeds[0].std(axis=0, ddof=1) / np.sqrt(len(seeds[0]))
+    return np.maximum(mean - half, mean / 10), mean + half
+
+
+def plot_losses(axes: Axes, losses: Curves) -> None:
+    """Loss of a frame against updates: for each simulator and training seed an array (2, n) of updates and losses."""
+    for index, (name, seeds) in enumerate(losses.items()):
+        for number, (steps, values) in enumerate(seeds):
+            axes.plot(steps, values, label=name if number == 0 else None, **line_of(index))
+    axes.set(xlabel="update", ylabel="loss of a frame", yscale="log")
+
+
+def finish(drawn: Figure, axes: Mapping[str, Axes]) -> None:
+    """One legend for all panels, below them."""
+    first = next(iter(axes.values()))
+    handles, labels = first.get_legend_handles_labels()
+    drawn.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
