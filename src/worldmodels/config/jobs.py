@@ -4,7 +4,7 @@ The rules ask here for a job's config block and modules, and `python -m worldmod
 paths stand in the rules too, where Snakemake needs them; a test compares the two with a dry run.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -51,7 +51,9 @@ FILES = {
         ("results/data/{dataset}/{split}-{shard}.h5",), "results/data/{dataset}/logs/{split}-{shard}.log"
     ),
     "train_agent": Files(
-        tuple(f"results/agents/{{agent}}/{{game}}/{name}" for name in ("agent.safetensors", "episodes.csv", "score.json")),
+        tuple(
+            f"results/agents/{{agent}}/{{game}}/{name}" for name in ("agent.safetensors", "episodes.csv", "score.json")
+        ),
         "results/agents/{agent}/{game}/train_agent.log",
     ),
     "train_simulator": _of_simulator("train_simulator", "weights.safetensors", "metrics.csv"),
@@ -331,15 +333,19 @@ BLOCK_SOURCES = {
 """Entries of an experiment that the keys of a stage's block come from, where their names differ."""
 
 
+OTHER_PLACES: dict[str, Callable[[Config, str, Mapping[str, str], str], str]] = {
+    "collect_rollouts": lambda _config, _stage, place, key: f"datasets.{place['dataset']}.{key}",
+    **dict.fromkeys(("collect_atari", "train_agent"), atari_blocks.config_place),
+    **dict.fromkeys(simulator_blocks.SIMULATOR_STAGES, simulator_blocks.config_place),
+}
+"""Where the keys of blocks are said that belong to no World Models experiment, by stage."""
+
+
 def config_key(config: Config, job: Job, key: str) -> str:
     """Where in config.yaml a key of a job's block is said: 'training.epochs' of doom's V is experiments.doom.vae.epochs."""
     head, _, rest = key.partition(".")
-    if job.stage == "collect_rollouts":
-        return f"datasets.{job.owner}.{key}"
-    if job.stage in simulator_blocks.SIMULATOR_STAGES:
-        return simulator_blocks.config_place(config, job.stage, job.place, key)
-    if job.stage in ("collect_atari", "train_agent"):
-        return atari_blocks.config_place(config, job.owner, key)
+    if job.stage in OTHER_PLACES:
+        return OTHER_PLACES[job.stage](config, job.stage, job.place, key)
     experiment = f"experiments.{job.owner}"
     own = _own_key(config, job, key)
     if own is not None:

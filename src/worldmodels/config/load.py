@@ -128,6 +128,4 @@ def simulator_experiment(config: Config, name: str) -> SimulatorExperiment:
 def no_experiment(config: Config, name: str) -> UserError:
     """What to say of a name that is no experiment's."""
     known = sorted([*config.experiments, *config.simulator_experiments])
-    return UserError(
-        f"there is no experiment '{name}'.{nearest(name, known)} config.yaml defines: {', '.join(known)}."
-    )
+    return UserError(f"there is no experiment '{name}'.{nearest(name, known)} config.yaml defines: {', '.join(known)}.")

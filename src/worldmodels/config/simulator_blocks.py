@@ -38,10 +38,15 @@ class TimeSimulatorsBlock(Options):
     warm_up: int
 
 
-class SimulatorReportBlock(Options):
-    """Block of tabulate_simulators and of plot_simulators: the experiment as a whole."""
+class TabulateSimulatorsBlock(Options):
+    """Block of tabulate_simulators: the experiment as a whole."""
 
     experiment: SimulatorExperiment
+
+
+class PlotSimulatorsBlock(TabulateSimulatorsBlock):
+    """Block of plot_simulators: simulators draw the strips."""
+
     families: dict[str, Family] = Field(description="By simulator")
 
 
@@ -84,7 +89,9 @@ def simulator_folder(experiment: str, game: str, seed: int | str, simulator: str
     return f"results/{experiment}/{game_label(game)}/seed-{seed}/simulators/{simulator}"
 
 
-def simulator_files(config: Config, experiment: str, name: str, game: str | None = None, only_first: bool = False) -> list[str]:
+def simulator_files(
+    config: Config, experiment: str, name: str, game: str | None = None, only_first: bool = False
+) -> list[str]:
     """One file of every simulator, in the table's order: game by game, simulator by simulator, seed by seed.
 
     game: only of this one. only_first: only of the first training seed.
@@ -148,7 +155,9 @@ def simulator_block(config: Config, stage: str, place: Mapping[str, str]) -> Opt
         return TimeSimulatorsBlock(families=families(options), **speed)
     if stage == "film_simulator":
         return FilmSimulatorBlock(title=options.title, families=families(options), **window)
-    return SimulatorReportBlock(experiment=options, families=families(options))
+    if stage == "plot_simulators":
+        return PlotSimulatorsBlock(experiment=options, families=families(options))
+    return TabulateSimulatorsBlock(experiment=options)
 
 
 SIMULATOR_STAGES = (
@@ -167,7 +176,9 @@ def simulator_products(config: Config, experiment: str) -> list[str]:
     """Everything that people look at: tables, figures, films."""
     folder = f"results/{experiment}"
     tables = [f"{folder}/{name}" for name in ("table.csv", "table.md", "table.tex", "speed.csv")]
-    figures = [f"{folder}/figures/{name}.{suffix}" for name in figure_names(config, experiment) for suffix in ("svg", "pdf")]
+    figures = [
+        f"{folder}/figures/{name}.{suffix}" for name in figure_names(config, experiment) for suffix in ("svg", "pdf")
+    ]
     films = [f"{folder}/videos/{game_label(game)}.mp4" for game in simulator_experiment(config, experiment).games]
     return [*tables, *figures, *films]
 
@@ -213,5 +224,6 @@ def config_place(config: Config, stage: str, place: Mapping[str, str], key: str)
     if head == "experiment":
         return f"{experiment}.{rest}"
     if head == "play":
-        return atari_place(config, game_dataset(config, place["experiment"], place["game"]), rest)
+        dataset = game_dataset(config, place["experiment"], place["game"])
+        return atari_place(config, "collect_atari", {"dataset": dataset}, rest)
     return f"{experiment}.simulators" if head in ("family", "families") else f"{experiment}.{key}"

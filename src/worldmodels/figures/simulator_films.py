@@ -16,16 +16,16 @@ def in_colour(frames: np.ndarray) -> np.ndarray:
 
 
 def enlarged(frame: np.ndarray, height: int = PICTURE_HEIGHT) -> Image.Image:
-    """A frame (H, W, C) uint8 at a height, without smoothing; Atari's pixels are wider than high, so 4:3."""
-    return Image.fromarray(in_colour(frame)).resize((height * 3 // 4, height), Image.Resampling.NEAREST)
+    """A frame (H, W, C) uint8 at a height, without smoothing, in the proportions of Atari's 210 rows and 160 columns."""
+    return Image.fromarray(in_colour(frame)).resize((round(height * 160 / 210), height), Image.Resampling.NEAREST)
 
 
 def beside(frames: Sequence[np.ndarray], captions: Sequence[str], footer: str) -> np.ndarray:
     """Frames of any sizes side by side, each under its caption, over a line of text: (H, W, 3) uint8, even sizes."""
     pictures = [enlarged(frame) for frame in frames]
     width = pictures[0].width
-    size = ((width + GAP) * len(pictures) - GAP, PICTURE_HEIGHT + 2 * CAPTION)
-    canvas = Image.new("RGB", tuple(side + side % 2 for side in size), "white")
+    total = (width + GAP) * len(pictures) - GAP
+    canvas = Image.new("RGB", (total + total % 2, PICTURE_HEIGHT + 2 * CAPTION), "white")
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(14)
     for index, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
         left = index * (width + GAP)

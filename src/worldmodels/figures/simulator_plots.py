@@ -1,6 +1,7 @@
 """The figures of an experiment with simulators, from plain data: no file layout is known here."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -17,10 +18,10 @@ PANELS_A_ROW = 3
 
 
 def panels(names: Sequence[str]) -> tuple[Figure, Mapping[str, Axes]]:
-    """One pair of axes for each name, as titles, with shared horizontal axes and room for a legend below."""
+    """One pair of axes for each name, as titles, three in a row."""
     columns = min(PANELS_A_ROW, len(names))
     rows = -(-len(names) // columns)
-    drawn, grid = plt.subplots(rows, columns, figsize=(1.4 + 3.2 * columns, 0.9 + 2.5 * rows), squeeze=False)
+    drawn, grid = plt.subplots(rows, columns, figsize=(0.4 + 3.0 * columns, 0.3 + 2.5 * rows), squeeze=False)
     for cell in grid.flat[len(names) :]:
         cell.set_visible(False)
     axes = dict(zip(names, grid.flat, strict=False))
@@ -29,7 +30,7 @@ def panels(names: Sequence[str]) -> tuple[Figure, Mapping[str, Axes]]:
     return drawn, axes
 
 
-def line_of(index: int) -> dict[str, str]:
+def line_of(index: int) -> dict[str, Any]:
     """Colour and stroke of the n-th simulator: all different for 24 of them."""
     return {"color": CYCLE[index % len(CYCLE)], "linestyle": STYLES[index // len(CYCLE) % len(STYLES)]}
 
@@ -44,7 +45,9 @@ def plot_error(axes: Axes, errors: Curves, copy_last: Sequence[np.ndarray]) -> N
         horizon = np.arange(1, curves.shape[1] + 1)
         axes.plot(horizon, curves.mean(axis=0), label=name, **line_of(index))
         low, high = band(seeds)
-        axes.fill_between(horizon, low * THOUSANDTHS, high * THOUSANDTHS, color=line_of(index)["color"], alpha=0.15, linewidth=0)
+        axes.fill_between(
+            horizon, low * THOUSANDTHS, high * THOUSANDTHS, color=line_of(index)["color"], alpha=0.15, linewidth=0
+        )
     for number, copied in enumerate(copy_last):
         label = "last frame copied" if number == 0 else None
         curve = copied.mean(axis=0) * THOUSANDTHS
@@ -71,7 +74,26 @@ def plot_losses(axes: Axes, losses: Curves) -> None:
 
 
 def finish(drawn: Figure, axes: Mapping[str, Axes]) -> None:
-    """One legend for all panels, below them."""
-    first = next(iter(axes.values()))
-    handles, labels = first.get_legend_handles_labels()
-    drawn.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
+    """One legend for all panels, at their right."""
+    handles, labels = next(iter(axes.values())).get_legend_handles_labels()
+    drawn.set_figwidth(drawn.get_figwidth() + 0.5 + 0.065 * max(map(len, labels)))
+    drawn.legend(handles, labels, loc="outside right upper")
+
+
+def frame_strip(rows: Mapping[str, np.ndarray], titles: Sequence[str]) -> Figure:
+    """Rows of pictures, each (n, H, W, 3) uint8, with its name at its left, under one line of n titles."""
+    height, width = next(iter(rows.values())).shape[1:3]
+    cell = 1.1
+    label = 0.075 * max(map(len, rows)) + 0.1
+    size = (label + cell * width / height * len(titles), 0.25 + cell * len(rows))
+    drawn, grid = plt.subplots(len(rows), len(titles), figsize=size, squeeze=False)
+    for (name, pictures), cells in zip(rows.items(), grid, strict=True):
+        for axes, picture in zip(cells, pictures, strict=True):
+            axes.set(xticks=[], yticks=[])
+            axes.grid(False)
+            axes.spines[:].set_visible(False)
+            axes.imshow(picture, interpolation="nearest")
+        cells[0].set_ylabel(name, fontsize=8, rotation=0, ha="right", va="center")
+    for axes, title in zip(grid[0], titles, strict=True):
+        axes.set_title(title, fontsize=8, pad=3)
+    return drawn

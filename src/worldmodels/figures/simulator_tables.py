@@ -127,7 +127,9 @@ def simulator_markdown(rows: Sequence[SimulatorRow], options: SimulatorExperimen
         own = [row for row in rows if row.game == game]
         lines += [f"## {game}", "", f"| | {' | '.join(_headings(horizons))} |", f"|---|{'---|' * (len(horizons) + 5)}"]
         lines += [f"| {' | '.join(_visible_cells(row, options.scale))} |" for row in own]
-        lines += [f"| {' | '.join(_copied(frame, own))} |" for frame in dict.fromkeys(row.frame for row in own)]
+        lines += [
+            f"| {' | '.join(_copied(row, own))} |" for row in {_pixels(row): row for row in reversed(own)}.values()
+        ]
         lines += [""]
     return "\n".join([*lines, *_notes(rows, options)]) + "\n"
 
@@ -138,19 +140,22 @@ def _headings(horizons: Sequence[int]) -> list[str]:
 
 
 def _visible_cells(row: SimulatorRow, scale: str) -> list[str]:
-    errors = [
-        f"{_shown(error.mean)} ({_shown(error.low)} to {_shown(error.high)})" for error in row.errors.values()
-    ]
+    errors = [f"{_shown(error.mean)} ({_shown(error.low)} to {_shown(error.high)})" for error in row.errors.values()]
     costs = [f"{frames_seen(row.entry):,}", f"{row.costs.parameters:,}", _short(row.costs.operations_drawn)]
     undrawn = _short(row.costs.operations) if row.costs.operations < row.costs.operations_drawn else "draws"
     return [row.simulator, *errors, *costs, undrawn, verdict(scale)]
 
 
-def _copied(frame: tuple[int, int, int], rows: Sequence[SimulatorRow]) -> list[str]:
-    """The line of the last real frame, copied: one for each size of frame, and each kind of pixel."""
-    row = next(one for one in rows if one.frame == frame)
-    size = f", {frame[0]}x{frame[1]}" if len({one.frame for one in rows}) > 1 else ""
-    return [f"copy the last frame{size}", *(_shown(value) for value in row.copy_last.values()), "", "0", "0", "", ""]
+def _pixels(row: SimulatorRow) -> str:
+    """What a frame of a row is made of: simulators whose frames are the same have the same last frame to copy."""
+    classes = ", two classes" if row.entry.model.pixels == "two-class" else ""
+    return f"{'x'.join(map(str, row.frame))}{classes}"
+
+
+def _copied(row: SimulatorRow, rows: Sequence[SimulatorRow]) -> list[str]:
+    """The line of the last real frame, copied, for one kind of frame."""
+    kind = f", {_pixels(row)}" if len({_pixels(one) for one in rows}) > 1 else ""
+    return [f"copy the last frame{kind}", *(_shown(value) for value in row.copy_last.values()), "", "0", "0", "", ""]
 
 
 def _shown(error: float) -> str:
@@ -167,7 +172,7 @@ def _short(operations: int) -> str:
 def _notes(rows: Sequence[SimulatorRow], options: SimulatorExperiment) -> list[str]:
     row, evaluation = rows[0], options.evaluation
     between = "training seeds, then sequences" if row.seeds > 1 else "sequences only: there is one training seed"
-    frames = ", ".join(dict.fromkeys("x".join(map(str, one.frame)) for one in rows))
+    frames = "; ".join(dict.fromkeys(_pixels(one) for one in rows))
     notes = [
         "Error: mean squared difference of predicted and real bytes over 255, in thousandths, with its 95 % interval "
         f"(bootstrap over {between}). Times height and width it is the paper's, which sums over pixels.",

@@ -93,4 +93,6 @@ def board_folder(state: StateFolder, stage: str) -> Path:
     ends = [place for place, part in enumerate(parts, 1) if part.startswith("seed-")]
     folder = state.output.parent.name
     # Up to the seed: where there are several games, theirs stands before it.
-    return root.joinpath("tensorboard", *parts[: ends[0] if ends else 0], stage if stage.endswith(folder) else f"{stage}-{folder}")
+    return root.joinpath(
+        "tensorboard", *parts[: ends[0] if ends else 0], stage if stage.endswith(folder) else f"{stage}-{folder}"
+    )

@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from matplotlib import pyplot as plt
 
-from worldmodels.config.simulator_blocks import SimulatorReportBlock
+from worldmodels.config.simulator_blocks import PlotSimulatorsBlock
 from worldmodels.config.simulator_experiments import HORIZONS
-from worldmodels.figures.plots import picture_grid
 from worldmodels.figures.simulator_films import enlarged
-from worldmodels.figures.simulator_plots import finish, panels, plot_error, plot_losses
+from worldmodels.figures.simulator_plots import finish, frame_strip, panels, plot_error, plot_losses
 from worldmodels.figures.style import SETTINGS, save_figure
 from worldmodels.simulators.error_file import read_errors
 from worldmodels.simulators.families import family_modules, load_simulator
@@ -27,7 +26,7 @@ STRIP_HEIGHT = 210
 class PlotSimulators(Stage):
     """Options of plot_simulators. Files lie in GAME/seed-SEED/simulators/SIMULATOR/."""
 
-    Block: ClassVar = SimulatorReportBlock
+    Block: ClassVar = PlotSimulatorsBlock
 
     figure: str
     errors: list[Path] = input_file("For error: every simulator's errors", default=[])
@@ -78,18 +77,15 @@ class PlotSimulators(Stage):
         """Predicted frames beneath the real ones."""
         options = self.block().experiment.evaluation
         ahead = [horizon for horizon in HORIZONS if horizon <= options.horizon]
-        rows, labels = [], []
+        rows: dict[str, np.ndarray] = {}
         for path in self.weights:
             simulator = load_simulator(self.block().families[path.parent.name], path, torch.device("cpu"))
             windows = shown_sequence(self.shards, simulator, options.warm_up, options.horizon)
             real = windows.frames[0, options.warm_up :].numpy()
             dream = imagined_frames(simulator, windows, options.warm_up, options.horizon)[0].numpy()
-            if not rows:
-                rows, labels = [pictures(real[[0, *ahead]])], ["real"]
-            rows.append(pictures(np.concatenate([real[:1], dream[[step - 1 for step in ahead]]])))
-            labels.append(path.parent.name)
-        titles = ["last seen", *(f"{step} ahead" for step in ahead)]
-        return picture_grid(rows, labels, [titles, *([] for _ in rows[1:])])
+            rows.setdefault("real", pictures(real[[0, *ahead]]))
+            rows[path.parent.name] = pictures(np.concatenate([real[:1], dream[[step - 1 for step in ahead]]]))
+        return frame_strip(rows, ["last seen", *(f"{step} ahead" for step in ahead)])
 
 
 def grouped(paths: list[Path]) -> dict[str, dict[str, list[Path]]]:

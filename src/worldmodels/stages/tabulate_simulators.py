@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import ClassVar
 
-from worldmodels.config.simulator_blocks import SimulatorReportBlock
+from worldmodels.config.simulator_blocks import TabulateSimulatorsBlock
 from worldmodels.figures.simulator_tables import (
     Scored,
     build_simulator_rows,
@@ -20,7 +20,7 @@ from worldmodels.stages.stage import main as run_stage
 class TabulateSimulators(Stage):
     """Options of tabulate_simulators."""
 
-    Block: ClassVar = SimulatorReportBlock
+    Block: ClassVar = TabulateSimulatorsBlock
 
     errors: list[Path] = input_file("Errors of every simulator, GAME/seed-SEED/simulators/SIMULATOR/horizon.h5")
     csv: Path = output_file("The table, CSV")
