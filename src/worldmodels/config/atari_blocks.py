@@ -87,7 +87,8 @@ def train_agent_block(config: Config, name: str, game: str) -> TrainAgentBlock:
 def config_place(config: Config, stage: str, place: Mapping[str, str], key: str) -> str:
     """Where in config.yaml a key of a block of collect_atari or train_agent is said. place: the rule's wildcards."""
     if stage == "train_agent":
-        return f"atari_agents.{place['agent']}.{key}"
+        played = (name for name, options, _ in _named(config) if options.agent == place["agent"])
+        return f"atari_datasets.{next(played)}.games" if key == "game" else f"atari_agents.{place['agent']}.{key}"
     entry = next(name for name, _, game in _named(config) if f"{name}-{game_label(game)}" == place["dataset"])
     head, _, rest = key.partition(".")
     if key in ("task.game", "task.name", "task.frame_size"):
