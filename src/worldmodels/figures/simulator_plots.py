@@ -35,10 +35,10 @@ def line_of(index: int) -> dict[str, Any]:
     return {"color": CYCLE[index % len(CYCLE)], "linestyle": STYLES[index // len(CYCLE) % len(STYLES)]}
 
 
-def plot_error(axes: Axes, errors: Curves, copy_last: Sequence[np.ndarray]) -> None:
+def plot_error(axes: Axes, errors: Curves, copy_last: Mapping[str, np.ndarray]) -> None:
     """Error against horizon: a line a simulator with its range over training seeds, and the last frame copied.
 
-    errors: for each seed (N, K). copy_last: (N, K) for each kind of frame.
+    errors: for each seed (N, K). copy_last: (N, K) for each kind of frame, by name.
     """
     for index, (name, seeds) in enumerate(errors.items()):
         curves = np.stack([seed.mean(axis=0) for seed in seeds]) * THOUSANDTHS  # (S, K)
@@ -48,10 +48,11 @@ def plot_error(axes: Axes, errors: Curves, copy_last: Sequence[np.ndarray]) -> N
         axes.fill_between(
             horizon, low * THOUSANDTHS, high * THOUSANDTHS, color=line_of(index)["color"], alpha=0.15, linewidth=0
         )
-    for number, copied in enumerate(copy_last):
-        label = "last frame copied" if number == 0 else None
+    for number, (kind, copied) in enumerate(copy_last.items()):
+        label = "last frame copied" + (f" ({kind})" if len(copy_last) > 1 else "")
         curve = copied.mean(axis=0) * THOUSANDTHS
-        axes.plot(np.arange(1, len(curve) + 1), curve, color=BLACK, linestyle=(0, (1, 1)), linewidth=1, label=label)
+        dashes = (0, (1, 1 + 2 * number))
+        axes.plot(np.arange(1, len(curve) + 1), curve, color=BLACK, linestyle=dashes, linewidth=1, label=label)
     axes.set(xlabel="steps ahead", ylabel="squared error, thousandths", yscale="log")
 
 

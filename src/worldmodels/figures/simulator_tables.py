@@ -146,10 +146,14 @@ def _visible_cells(row: SimulatorRow, scale: str) -> list[str]:
     return [row.simulator, *errors, *costs, undrawn, verdict(scale)]
 
 
+def kind_of_frame(frame: tuple[int, int, int], entry: SimulatorEntry) -> str:
+    """What a simulator's frame is made of: those whose frames are the same have the same last frame to copy."""
+    classes = ", two classes" if entry.model.pixels == "two-class" else ""
+    return f"{'x'.join(map(str, frame))}{classes}"
+
+
 def _pixels(row: SimulatorRow) -> str:
-    """What a frame of a row is made of: simulators whose frames are the same have the same last frame to copy."""
-    classes = ", two classes" if row.entry.model.pixels == "two-class" else ""
-    return f"{'x'.join(map(str, row.frame))}{classes}"
+    return kind_of_frame(row.frame, row.entry)
 
 
 def _copied(row: SimulatorRow, rows: Sequence[SimulatorRow]) -> list[str]:

@@ -13,6 +13,7 @@ from worldmodels.config.simulator_blocks import PlotSimulatorsBlock
 from worldmodels.config.simulator_experiments import HORIZONS
 from worldmodels.figures.simulator_films import enlarged
 from worldmodels.figures.simulator_plots import finish, frame_strip, panels, plot_error, plot_losses
+from worldmodels.figures.simulator_tables import kind_of_frame
 from worldmodels.figures.style import SETTINGS, save_figure
 from worldmodels.simulators.error_file import read_errors
 from worldmodels.simulators.families import family_modules, load_simulator
@@ -54,13 +55,15 @@ class PlotSimulators(Stage):
 
     def error(self) -> plt.Figure:
         """Error against horizon, a panel a game."""
-        by_game = grouped(self.errors)
+        by_game, entries = grouped(self.errors), self.block().experiment.simulators
         drawn, axes = panels(list(by_game))
         for game, simulators in by_game.items():
             read = {name: [read_errors(path)[0] for path in paths] for name, paths in simulators.items()}
             curves = {name: [one.errors for one in seeds] for name, seeds in read.items()}
-            copied = {seeds[0].copy_last.tobytes(): seeds[0].copy_last for seeds in read.values()}
-            plot_error(axes[game], curves, list(copied.values()))
+            copied = {
+                kind_of_frame(seeds[0].frame_shape, entries[name]): seeds[0].copy_last for name, seeds in read.items()
+            }
+            plot_error(axes[game], curves, copied)
         finish(drawn, axes)
         return drawn
 
