@@ -15,6 +15,8 @@ Curves = Mapping[str, Sequence[np.ndarray]]
 """By simulator: for each training seed, an array."""
 STYLES = ("-", "--", "-.", ":")
 PANELS_A_ROW = 3
+DECADE = 10
+"""Errors that span more than this factor are drawn on a logarithmic axis."""
 
 
 def panels(names: Sequence[str]) -> tuple[Figure, Mapping[str, Axes]]:
@@ -53,7 +55,12 @@ def plot_error(axes: Axes, errors: Curves, copy_last: Mapping[str, np.ndarray]) 
         curve = copied.mean(axis=0) * THOUSANDTHS
         dashes = (0, (1, 1 + 2 * number))
         axes.plot(np.arange(1, len(curve) + 1), curve, color=BLACK, linestyle=dashes, linewidth=1, label=label)
-    axes.set(xlabel="steps ahead", ylabel="squared error, thousandths", yscale="log")
+    _, highest = axes.get_ylim()
+    if min(float(np.min(line.get_ydata())) for line in axes.get_lines()) * DECADE < highest:
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(bottom=0)
+    axes.set(xlabel="steps ahead", ylabel="squared error, thousandths")
 
 
 def band(seeds: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
