@@ -178,6 +178,8 @@ def test_claims_are_answered_from_committed_tables(tmp_path):
     assert "games: 3 hold, 0 unclear, 0 do not" in lines[0] and "| reproduced |" in lines[0]
     assert "100 held-out sequences a game, 3 games" in lines[0]
     assert "`pdt-0-100` 8 [7.84, 8.16]" in lines[1] and "| smaller scale (holds) |" in lines[1]
+    works = [line for line in claims_text(reports, CONFIG).splitlines() if "(prediction-independent) works" in line]
+    assert len(works) == 1 and "not run" in works[0], "the rows say nothing of 1 step ahead"
     assert r"\newcommand{\AtariResLaptopPdtZeroPongErrorFive}{1}" in numbers_text(reports)
 
 

@@ -14,8 +14,13 @@ from worldmodels.config.load import load_config
 from worldmodels.config.simulator_experiments import SimulatorExperiment
 from worldmodels.errors import UserError
 from worldmodels.figures.claims import PAPERS, Claim, Paper
-from worldmodels.figures.judgement import Answer, Row, read_rows
-from worldmodels.figures.simulator_judgement import SimulatorScores, read_simulator_scores
+from worldmodels.figures.judgement import Answer, Row, Test, read_rows
+from worldmodels.figures.simulator_judgement import (
+    SimulatorScores,
+    SimulatorTest,
+    looks_far_enough,
+    read_simulator_scores,
+)
 from worldmodels.runtime.files import write_text
 
 REPOSITORY = Path(__file__).parents[3]
@@ -102,13 +107,20 @@ def _lines(paper: Paper, claim: Claim, reports: Reports, config: Config) -> Iter
         return
     seen = set()
     for name, rows in reports.items():
-        if known_experiments(config)[name].published == paper.table and set(claim.test.variants()) <= set(rows):
+        if known_experiments(config)[name].published == paper.table and _can_answer(claim.test, rows):
             answer = claim.test.judge(rows)  # type: ignore[arg-type]  # a paper's tests are of its tables' rows
             if answer.ours not in seen:  # experiments share controllers, and then their scores
                 yield _line(claim, answer.ours, _run(name, answer, rows), _verdict(answer, rows), _target(name))
             seen.add(answer.ours)
     if not seen:
         yield _line(claim, "", "", "not run", _paper_target(paper, claim, config))
+
+
+def _can_answer(test: Test | SimulatorTest, rows: Rows) -> bool:
+    """Whether a table has all that a test needs."""
+    if not set(test.variants()) <= set(rows):
+        return False
+    return not isinstance(test, SimulatorTest) or looks_far_enough(test, rows)  # type: ignore[arg-type]
 
 
 def _line(claim: Claim, ours: str, run: str, verdict: str, target: str) -> str:

@@ -155,6 +155,12 @@ class BeatsCopy(NamedTuple):
 SimulatorTest = ErrorFalls | LowerError | GainsShrink | BeatsCopy
 
 
+def looks_far_enough(test: SimulatorTest, rows: Rows) -> bool:
+    """Whether every row that a test needs has errors at every horizon that it needs."""
+    needed = {test.horizon} if isinstance(test, LowerError | GainsShrink) else {*test.horizons}
+    return all(needed <= set(errors) for name in test.variants() for errors in rows[name].errors.values())
+
+
 def _half(score: Score) -> float:
     return (score.high - score.low) / 2
 
