@@ -18,8 +18,12 @@ configfile: "config.yaml"
 report: "workflow/report/workflow.rst"
 
 
+include: "workflow/rules/common.smk"
+include: "workflow/rules/simulator_inputs.smk"
+
+
 wildcard_constraints:
-    experiment=r"[a-z0-9][a-z0-9.-]*",
+    experiment=rf"(?!(?:{SIMULATOR_EXPERIMENT})/){ANY_NAME}",
     dataset=r"[a-z0-9][a-z0-9.-]*",
     variant=r"[a-z0-9][a-z0-9.-]*",
     seed=r"[1-9]\d*",
@@ -27,13 +31,13 @@ wildcard_constraints:
     shard=r"\d\d\d+",
 
 
-include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/world_model.smk"
 include: "workflow/rules/published.smk"
 include: "workflow/rules/controller.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/atari.smk"
+include: "workflow/rules/simulators.smk"
 
 
 rule quickstart:
@@ -72,9 +76,16 @@ rule smoke_carracing:
         experiment_products("carracing-dream-smoke"),
 
 
+rule smoke_simulators:
+    """Every form of simulator on a few hundred Atari frames."""
+    input:
+        simulator_products("atari-res-smoke"),
+
+
 rule paper:
     """Every experiment at the paper's scale."""
     input:
         experiment_products("doom"),
         experiment_products("carracing"),
         experiment_products("carracing-dream"),
+        simulator_products("atari-res"),

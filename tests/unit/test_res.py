@@ -159,6 +159,17 @@ def test_decoder_undoes_the_encoders_sizes_whatever_they_are(size):
     assert network.decoder(torch.zeros(1, 8)).shape == (1, 3, *size)
 
 
+def test_random_slopes_of_frames_with_gaps_in_memory():
+    """Some convolutions leave room between their rows; 24x24 frames came to such a layout."""
+    torch.manual_seed(1)
+    padded = torch.randn(2, 4, 12, 14).contiguous(memory_format=torch.channels_last)
+    inputs = padded[..., :12]
+    outputs = RandomisedReLU()(inputs)
+    slopes = (outputs / inputs)[inputs < 0]
+    assert torch.equal(outputs[inputs > 0], inputs[inputs > 0])
+    assert slopes.min() > 1 / 8 and slopes.max() < 1 / 3 and slopes.unique().numel() > 100
+
+
 def test_random_slopes_lie_in_their_range_and_have_the_right_gradient():
     torch.manual_seed(1)
     inputs = torch.randn(4, 3, 50, 50).to(memory_format=torch.channels_last).requires_grad_()

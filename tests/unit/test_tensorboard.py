@@ -96,6 +96,15 @@ def test_variants_have_curves_of_their_own(tmp_path):
         assert board_folder(state, "evolve_controller") == expected
 
 
+def test_games_have_curves_of_their_own(tmp_path):
+    """Simulators of two games with one seed and one name would write into one folder."""
+    for game in ("pong", "qbert"):
+        output = tmp_path / "results" / "toy" / game / "seed-1" / "simulators" / "baseline" / "weights.safetensors"
+        with StateFolder(output, "0" * 64, StopRequest()) as state:
+            expected = tmp_path / "results/toy/tensorboard" / game / "seed-1" / "train_simulator-baseline"
+            assert board_folder(state, "train_simulator") == expected
+
+
 def test_disk_that_refuses_ends_the_curves_not_the_training(state, folder, caplog):
     folder.parent.mkdir(parents=True)
     folder.write_text("a file where the folder should be")

@@ -1,7 +1,7 @@
 """Who makes what of the Atari data sets and agents: their names, paths and config blocks."""
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from worldmodels.config.atari import (
     AGENT_FILE_SUFFIX,
@@ -32,9 +32,8 @@ def game_label(game: str) -> str:
 
 def atari_datasets(config: Config) -> Iterator[tuple[str, AtariDatasetOptions, str]]:
     """(name, options, game) of every Atari data set: NAME-GAME for each game of each entry."""
-    for name, options in config.atari_datasets.items():
-        for game in options.games:
-            yield f"{name}-{game_label(game)}", options, game
+    for name, options, game in _named(config):
+        yield f"{name}-{game_label(game)}", options, game
 
 
 def atari_dataset(config: Config, name: str) -> tuple[AtariDatasetOptions, str]:
@@ -83,3 +82,22 @@ def train_agent_block(config: Config, name: str, game: str) -> TrainAgentBlock:
         )
     options = config.atari_agents[name]
     return TrainAgentBlock(**options.model_dump(), game=AtariOptions(game=game.replace("-", "_")).game)
+
+
+def config_place(config: Config, stage: str, place: Mapping[str, str], key: str) -> str:
+    """Where in config.yaml a key of a block of collect_atari or train_agent is said. place: the rule's wildcards."""
+    if stage == "train_agent":
+        played = (name for name, options, _ in _named(config) if options.agent == place["agent"])
+        return f"atari_datasets.{next(played)}.games" if key == "game" else f"atari_agents.{place['agent']}.{key}"
+    entry = next(name for name, _, game in _named(config) if f"{name}-{game_label(game)}" == place["dataset"])
+    head, _, rest = key.partition(".")
+    if key in ("task.game", "task.name", "task.frame_size"):
+        return f"atari_datasets.{entry}.games"
+    moved = {"task": f"rules.{rest}", "uses_agent": "agent"}
+    return f"atari_datasets.{entry}.{moved.get(head, key)}"
+
+
+def _named(config: Config) -> Iterator[tuple[str, AtariDatasetOptions, str]]:
+    """(entry, options, game) of every game of every entry."""
+    for name, options in config.atari_datasets.items():
+        yield from ((name, options, game) for game in options.games)

@@ -7,7 +7,7 @@ import re
 
 from worldmodels.config.datasets import DatasetOptions
 from worldmodels.config.experiments import Config, ExperimentOptions
-from worldmodels.config.load import experiment_options
+from worldmodels.config.load import experiment_options, simulator_experiment
 
 FIGURE_TITLES = {
     "evolution": "Evolution of the controllers",
@@ -16,6 +16,7 @@ FIGURE_TITLES = {
     "dream": "A dream, step by step",
     "training": "Training of V and M",
     "temperature": "Score against temperature",
+    "error": "Error of simulators, step by step ahead",
 }
 """Labels of the figures, by name."""
 SCALES = {
@@ -29,11 +30,13 @@ PAPERS = {
     "dropouts-dream-land": "Wellmer & Kwok 2021",
 }
 """Where the published numbers beside ours stand, by an experiment's `published`."""
+SIMULATOR_PAPERS = {"recurrent-environment-simulators": "Chiappa et al. 2017"}
 
 
 def category(config: Config, experiment: str) -> str:
     """The report's category of an experiment: its title, and its name, since two titles may be the same."""
-    title = experiment_options(config, experiment).title.replace(":", ",")  # a colon ends the name of a link
+    known = config.simulator_experiments.get(experiment) or experiment_options(config, experiment)
+    title = known.title.replace(":", ",")  # a colon ends the name of a link
     return f"{title} ({experiment})" if title else experiment
 
 
@@ -68,6 +71,22 @@ def _protocol(experiment: str, options: ExperimentOptions, dataset: DatasetOptio
         f"**Budget of a controller:** {_budget(options)}.",
         f"**Make it again:** ``snakemake --cores all results/{experiment}/table.csv``.",
     ]
+
+
+def about_simulators(config: Config, experiment: str) -> About:
+    """Facts for captions of an experiment with simulators, as reStructuredText."""
+    options = simulator_experiment(config, experiment)
+    seeds, evaluation = options.training_seeds, options.evaluation
+    protocol = [
+        f"**Scale:** {SCALES[options.scale]}.",
+        f"**Training seeds:** {len(seeds)} ({', '.join(map(str, seeds))}).",
+        f"**Games:** {', '.join(options.games)}; frames of ``{options.dataset}``.",
+        f"**Scored on** {evaluation.sequences:,} held-out sequences, {evaluation.horizon} steps ahead after "
+        f"{evaluation.warm_up + 1} real frames, with the actions that were taken there.",
+        f"**Make it again:** ``snakemake --cores all results/{experiment}/table.csv``.",
+    ]
+    paper = SIMULATOR_PAPERS.get(options.published or "", "no published table")
+    return About(title=escape(options.title or experiment), paper=paper, protocol=" ".join(protocol))
 
 
 def _budget(options: ExperimentOptions) -> str:

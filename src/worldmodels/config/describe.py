@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from worldmodels.config.atari import AgentTraining, AtariDatasetOptions
+from worldmodels.config.atari import AgentTraining, AtariDatasetOptions, OnlineOptions
 from worldmodels.config.datasets import (
     BrownianPolicy,
     DatasetOptions,
@@ -22,6 +22,9 @@ from worldmodels.config.datasets import (
 )
 from worldmodels.config.experiments import Config, ExperimentOptions, Variant
 from worldmodels.config.models import ControllerOptions, MDNRNNOptions, VAEOptions
+from worldmodels.config.options import Options
+from worldmodels.config.simulator_experiments import SimulatorEntry, SimulatorEvaluation, SimulatorExperiment
+from worldmodels.config.simulators import Convolution, RESOptions
 from worldmodels.config.tasks import AtariOptions, AtariRules, CarRacingOptions, TakeCoverOptions
 from worldmodels.config.training import EvaluationOptions, EvolutionOptions, MDNRNNTraining, VAETraining
 
@@ -49,6 +52,12 @@ GROUPS: dict[str, type[BaseModel]] = {
     "atari_datasets.NAME": AtariDatasetOptions,
     "atari_datasets.NAME.rules, and of atari_agents.NAME": AtariRules,
     "atari_agents.NAME": AgentTraining,
+    "simulator_experiments.NAME": SimulatorExperiment,
+    "simulator_experiments.NAME.simulators.NAME, and of training": SimulatorEntry,
+    "simulator_experiments.NAME.simulators.NAME.model": RESOptions,
+    "simulator_experiments.NAME.simulators.NAME.model.convolutions": Convolution,
+    "simulator_experiments.NAME.online": OnlineOptions,
+    "simulator_experiments.NAME.evaluation": SimulatorEvaluation,
 }
 
 
@@ -92,7 +101,7 @@ def _row(name: str, field: FieldInfo) -> str:
     elif isinstance(field.default, BaseModel):
         default = "(its own section)"
     else:
-        default = f"`{json.dumps(field.default)}`"
+        default = f"`{json.dumps(field.default, default=Options.model_dump)}`"
     return f"| `{name}` | {default} | {_range(field)} | {field.description or 'see its own section'} |"
 
 

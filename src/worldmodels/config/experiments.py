@@ -8,6 +8,7 @@ from worldmodels.config.atari import AGENT_FILE_SUFFIX, RANDOM, AgentTraining, A
 from worldmodels.config.datasets import DatasetOptions, PolicyOptions
 from worldmodels.config.models import ControllerOptions
 from worldmodels.config.options import Options
+from worldmodels.config.simulator_experiments import FULL_ACTIONS, SimulatorExperiment
 from worldmodels.config.training import EvaluationOptions, EvolutionOptions, MDNRNNTraining, VAETraining
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
@@ -129,6 +130,39 @@ class Config(Options):
         {}, description="Frames of Atari games; an entry NAME makes the data sets NAME-GAME"
     )
     atari_agents: dict[Name, AgentTraining] = Field({}, description="Agents that only collect Atari frames, by name")
+    simulator_experiments: dict[Name, SimulatorExperiment] = Field(
+        {}, description="Experiments with learned simulators; the name is the folder in results/"
+    )
+
+    @model_validator(mode="after")
+    def simulators_have_frames(self) -> Self:
+        """Every simulator experiment has a name of its own, and a data set with its games and as many actions."""
+        for name, experiment in self.simulator_experiments.items():
+            place = f"simulator_experiments.{name}"
+            if name in self.experiments:
+                raise ValueError(f"{place} has the name of an experiment: both would write into results/{name}")
+            if experiment.dataset not in self.atari_datasets:
+                raise ValueError(
+                    f"{place}.dataset is '{experiment.dataset}', but the Atari data sets are "
+                    f"{', '.join(sorted(self.atari_datasets))}"
+                )
+            self._check_games(place, experiment)
+        return self
+
+    def _check_games(self, place: str, experiment: SimulatorExperiment) -> None:
+        dataset = self.atari_datasets[experiment.dataset]
+        missing = [game for game in experiment.games if game not in dataset.games]
+        if missing:
+            raise ValueError(
+                f"{place}.games has {missing[0]}, but atari_datasets.{experiment.dataset} has {', '.join(dataset.games)}"
+            )
+        if dataset.rules.actions == "full":
+            for row, simulator in experiment.simulators.items():
+                if simulator.model.actions != FULL_ACTIONS:
+                    raise ValueError(
+                        f"{place}.simulators.{row}.model.actions is {simulator.model.actions}, but "
+                        f"atari_datasets.{experiment.dataset} has all {FULL_ACTIONS} actions"
+                    )
 
     @model_validator(mode="after")
     def agents_exist(self) -> Self:

@@ -4,11 +4,11 @@ The rules ask here for a job's config block and modules, and `python -m worldmod
 paths stand in the rules too, where Snakemake needs them; a test compares the two with a dry run.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from worldmodels.config import atari_blocks, blocks, dag
+from worldmodels.config import atari_blocks, blocks, dag, simulator_blocks
 from worldmodels.config.datasets import DatasetOptions
 from worldmodels.config.experiments import Config, Variant
 from worldmodels.config.load import experiment_options
@@ -40,8 +40,28 @@ def _in_seed(log: str, folder: str, *outputs: str) -> Files:
     return _in_experiment(f"seed-{{seed}}/{log}", *(f"seed-{{seed}}/{folder}{name}" for name in outputs))
 
 
+def _of_simulator(log: str, *outputs: str) -> Files:
+    names = (f"{{game}}/seed-{{seed}}/simulators/{{simulator}}/{name}" for name in outputs)
+    return _in_experiment(f"{{game}}/seed-{{seed}}/{log}-{{simulator}}", *names)
+
+
 FILES = {
     "collect_rollouts": Files(("results/data/{dataset}/{shard}.h5",), "results/data/{dataset}/logs/{shard}.log"),
+    "collect_atari": Files(
+        ("results/data/{dataset}/{split}-{shard}.h5",), "results/data/{dataset}/logs/{split}-{shard}.log"
+    ),
+    "train_agent": Files(
+        tuple(
+            f"results/agents/{{agent}}/{{game}}/{name}" for name in ("agent.safetensors", "episodes.csv", "score.json")
+        ),
+        "results/agents/{agent}/{game}/train_agent.log",
+    ),
+    "train_simulator": _of_simulator("train_simulator", "weights.safetensors", "metrics.csv"),
+    "evaluate_simulator": _of_simulator("evaluate_simulator", "horizon.h5"),
+    "time_simulators": _in_experiment("time_simulators", "speed.csv"),
+    "tabulate_simulators": _in_experiment("tabulate_simulators", "table.csv", "table.md", "table.tex"),
+    "plot_simulators": _in_experiment("plot_simulators-{figure}", "figures/{figure}.svg", "figures/{figure}.pdf"),
+    "film_simulator": _in_experiment("film_simulator-{game}", "videos/{game}.mp4"),
     "train_vae": _in_seed("train_vae", "models/vae/", "weights.safetensors", "metrics.csv"),
     "encode_latents": _in_seed("encode_latents", "", "latents.h5"),
     "train_mdn_rnn": _in_seed("train_mdn_rnn", "models/mdn_rnn/", "weights.safetensors", "metrics.csv", "deaths.json"),
@@ -79,13 +99,14 @@ class Job:
 
     @property
     def owner(self) -> str:
-        """The experiment or the data set that it works for."""
-        return self.place.get("experiment") or self.place["dataset"]
+        """The experiment, the data set or the agent that it works for."""
+        return next(self.place[name] for name in ("experiment", "dataset", "agent") if name in self.place)
 
     @property
     def what(self) -> str:
         """Which of the owner's jobs of this stage it is: 'tau-1.15, seed 2'; empty where there is one."""
-        names = [self.place[name] for name in ("variant", "memory", "figure") if name in self.place]
+        kinds = ("game", "simulator", "variant", "memory", "figure", "split")
+        names = [self.place[name] for name in kinds if name in self.place]
         numbers = [f"{name} {self.place[name]}" for name in ("shard", "seed") if name in self.place]
         return ", ".join([*names, *numbers])
 
@@ -98,6 +119,8 @@ def stage_block(config: Config, stage: str, place: Mapping[str, str]) -> Options
         return atari_blocks.atari_shard_block(config, place["dataset"])
     if stage == "train_agent":
         return atari_blocks.train_agent_block(config, place["agent"], place["game"])
+    if stage in simulator_blocks.SIMULATOR_STAGES:
+        return simulator_blocks.simulator_block(config, stage, place)
     options = experiment_options(config, place["experiment"])
     if stage in blocks.VARIANT_BLOCKS:
         variant_options(config, place["experiment"], place["variant"])
@@ -106,7 +129,9 @@ def stage_block(config: Config, stage: str, place: Mapping[str, str]) -> Options
 
 
 def stage_modules(stage: str, block: Options) -> list[str]:
-    """Modules whose code a job's result depends on: the stage's, and the task's where it plays one."""
+    """Modules whose code a job's result depends on: the stage's, and its task's or its simulators'."""
+    if stage in simulator_blocks.SIMULATOR_STAGES:
+        return [f"stages.{stage}", *simulator_blocks.simulator_modules(block)]
     task = getattr(block, "task", None)
     if stage not in PLAYING_STAGES or task is None:
         return [f"stages.{stage}"]
@@ -131,6 +156,8 @@ def variant_options(config: Config, experiment: str, variant: str) -> Variant:
 
 def experiment_jobs(config: Config, experiment: str) -> list[Job]:
     """All jobs behind an experiment's products, its data set's and those it shares with others too, inputs first."""
+    if experiment in config.simulator_experiments:
+        return list({job.outputs: job for job in _simulators(config, experiment)}.values())
     options = experiment_options(config, experiment)
     owner = dag.models_owner(config, experiment)
     trains = bool(dag.evolved_variants(config, experiment))
@@ -148,6 +175,54 @@ def _job(config: Config, stage: str, inputs: tuple[str, ...], **place: str) -> J
     outputs = tuple(path.format(**place) for path in FILES[stage].outputs)
     log = FILES[stage].log.format(**place)
     return Job(stage, place, inputs, outputs, log, block, tuple(stage_modules(stage, block)))
+
+
+def _simulators(config: Config, experiment: str) -> Iterator[Job]:
+    """Frames of each game, every simulator trained and scored on them, tables, figures and films."""
+    options = config.simulator_experiments[experiment]
+    games = [atari_blocks.game_label(game) for game in options.games]
+    for game in games:
+        test = tuple(simulator_blocks.test_shards(config, experiment, game))
+        trained_on = simulator_blocks.training_inputs(config, experiment, game)
+        inputs = tuple(path for paths in trained_on.values() for path in paths)
+        yield from _atari_frames(config, experiment, game)
+        for simulator in options.simulators:
+            for seed in options.training_seeds:
+                place = {"experiment": experiment, "game": game, "simulator": simulator, "seed": str(seed)}
+                trained = _job(config, "train_simulator", inputs, **place)
+                yield trained
+                yield _job(config, "evaluate_simulator", (trained.outputs[0], *test), **place)
+    yield from _simulator_report(config, experiment, games)
+
+
+def _atari_frames(config: Config, experiment: str, game: str) -> Iterator[Job]:
+    """The agent of a game where the workflow trains one, and the shards that an experiment reads."""
+    dataset = simulator_blocks.game_dataset(config, experiment, game)
+    agent = atari_blocks.agent_file(config, dataset)
+    if agent is not None and agent.startswith("results/agents/"):
+        name = config.atari_datasets[config.simulator_experiments[experiment].dataset].agent
+        start = config.atari_agents[name].start_from
+        yield _job(config, "train_agent", () if start is None else (start,), agent=name, game=game)
+    stored = simulator_blocks.training_inputs(config, experiment, game).get("shards", [])
+    for path in [*stored, *simulator_blocks.test_shards(config, experiment, game)]:
+        split, shard = path.removesuffix(".h5").rsplit("/", 1)[1].split("-")
+        inputs = () if agent is None else (agent,)
+        yield _job(config, "collect_atari", inputs, dataset=dataset, split=split, shard=shard)
+
+
+def _simulator_report(config: Config, experiment: str, games: list[str]) -> Iterator[Job]:
+    errors = simulator_blocks.simulator_files(config, experiment, "horizon.h5")
+    yield _job(config, "tabulate_simulators", tuple(errors), experiment=experiment)
+    timed = simulator_blocks.timed_weights(config, experiment)
+    yield _job(config, "time_simulators", tuple(timed), experiment=experiment)
+    for figure in simulator_blocks.figure_names(config, experiment):
+        drawn = simulator_blocks.figure_inputs(config, experiment, figure)
+        paths = tuple(path for group in drawn.values() for path in group)
+        yield _job(config, "plot_simulators", paths, experiment=experiment, figure=figure)
+    for game in games:
+        shown = simulator_blocks.shown_inputs(config, experiment, game)
+        paths = tuple(path for group in shown.values() for path in group)
+        yield _job(config, "film_simulator", paths, experiment=experiment, game=game)
 
 
 def _shards(config: Config, dataset: str) -> tuple[str, ...]:
@@ -258,11 +333,19 @@ BLOCK_SOURCES = {
 """Entries of an experiment that the keys of a stage's block come from, where their names differ."""
 
 
+OTHER_PLACES: dict[str, Callable[[Config, str, Mapping[str, str], str], str]] = {
+    "collect_rollouts": lambda _config, _stage, place, key: f"datasets.{place['dataset']}.{key}",
+    **dict.fromkeys(("collect_atari", "train_agent"), atari_blocks.config_place),
+    **dict.fromkeys(simulator_blocks.SIMULATOR_STAGES, simulator_blocks.config_place),
+}
+"""Where the keys of blocks are said that belong to no World Models experiment, by stage."""
+
+
 def config_key(config: Config, job: Job, key: str) -> str:
     """Where in config.yaml a key of a job's block is said: 'training.epochs' of doom's V is experiments.doom.vae.epochs."""
     head, _, rest = key.partition(".")
-    if job.stage == "collect_rollouts":
-        return f"datasets.{job.owner}.{key}"
+    if job.stage in OTHER_PLACES:
+        return OTHER_PLACES[job.stage](config, job.stage, job.place, key)
     experiment = f"experiments.{job.owner}"
     own = _own_key(config, job, key)
     if own is not None:

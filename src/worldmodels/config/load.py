@@ -3,13 +3,19 @@
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from worldmodels.config.experiments import Config, ExperimentOptions
+from worldmodels.config.merging import merged
+from worldmodels.config.simulator_experiments import SimulatorExperiment, with_presets
 from worldmodels.errors import UserError
+
+SIMULATORS = "simulator_experiments"
+TABLE_ROWS = ("variants", "simulators")
 
 
 def load_config(source: Path | Mapping[str, Any]) -> Config:
@@ -23,6 +29,9 @@ def load_config(source: Path | Mapping[str, Any]) -> Config:
     resolved = dict(raw)
     if isinstance(raw.get("experiments"), Mapping):
         resolved["experiments"] = resolve_inheritance(raw["experiments"])
+    if isinstance(raw.get(SIMULATORS), Mapping):
+        whole = resolve_inheritance(raw[SIMULATORS], SIMULATORS)
+        resolved[SIMULATORS] = {name: with_presets(entry) for name, entry in whole.items()}
     try:
         return Config.model_validate(resolved)
     except ValidationError as error:
@@ -38,37 +47,29 @@ def _read_yaml(path: Path) -> Any:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
 
 
-def resolve_inheritance(experiments: Mapping[str, Any]) -> dict[str, Any]:
+def resolve_inheritance(experiments: Mapping[str, Any], section: str = "experiments") -> dict[str, Any]:
     """Complete each experiment with its parents' entries (`extends`); mappings merge, anything else replaces.
 
-    `variants` replaces the parent's: a table's rows are named where the table is.
+    `variants` and `simulators` replace the parent's: a table's rows are named where the table is.
     """
-    return {name: _with_parents(name, experiments, ()) for name in experiments}
+    return {name: _with_parents(name, experiments, (), section) for name in experiments}
 
 
-def _with_parents(name: str, experiments: Mapping[str, Any], children: tuple[str, ...]) -> Any:
+def _with_parents(name: str, experiments: Mapping[str, Any], children: tuple[str, ...], section: str) -> Any:
     own = experiments[name]
     if not isinstance(own, Mapping) or own.get("extends") is None:
         return own
     parent = own["extends"]
     if parent in (*children, name):
-        raise UserError(
-            f"config: experiments.{name}.extends goes in a circle: {' -> '.join((*children, name, parent))}."
-        )
+        raise UserError(f"config: {section}.{name}.extends goes in a circle: {' -> '.join((*children, name, parent))}.")
     if parent not in experiments:
         hint = nearest(str(parent), experiments)
-        raise UserError(f"config: experiments.{name}.extends is '{parent}', which is not an experiment.{hint}")
-    inherited = _with_parents(parent, experiments, (*children, name))
+        raise UserError(f"config: {section}.{name}.extends is '{parent}', which is not an experiment.{hint}")
+    inherited = _with_parents(parent, experiments, (*children, name), section)
+    if not isinstance(inherited, Mapping):
+        return own
     # The parent's title would lie about the child.
-    return _merge({key: value for key, value in inherited.items() if key not in {"title"}}, own)
-
-
-def _merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in override.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merge(merged[key], value) if both and key != "variants" else value
-    return merged
+    return merged({key: value for key, value in inherited.items() if key not in {"title"}}, own, TABLE_ROWS)
 
 
 def describe_problem(error: ValidationError, raw: Mapping[str, Any]) -> str:
@@ -94,10 +95,13 @@ def _allowed_keys(location: tuple[int | str, ...]) -> list[str]:
     """The keys of the option group at `location`, found by walking the types."""
     model: Any = Config
     for part in location:
+        if isinstance(model, UnionType):  # a group, or none
+            model = model.__args__[0]
         if isinstance(model, type) and issubclass(model, BaseModel):
             model = model.model_fields[str(part)].annotation
-        else:  # dict[name, group]: the name is free, the group is its second type argument
-            model = model.__args__[1]
+        else:  # dict[name, group] or list[group]: the name is free, the group is its last type argument
+            model = model.__args__[-1]
+    model = model.__args__[0] if isinstance(model, UnionType) else model
     return sorted(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
 
 
@@ -110,7 +114,18 @@ def nearest(word: str, known: Any) -> str:
 def experiment_options(config: Config, name: str) -> ExperimentOptions:
     """Return an experiment by name. Raises UserError with the nearest name when there is none."""
     if name not in config.experiments:
-        known = ", ".join(sorted(config.experiments))
-        hint = nearest(name, config.experiments)
-        raise UserError(f"there is no experiment '{name}'.{hint} config.yaml defines: {known}.")
+        raise no_experiment(config, name)
     return config.experiments[name]
+
+
+def simulator_experiment(config: Config, name: str) -> SimulatorExperiment:
+    """Return an experiment with simulators by name. Raises UserError with the nearest name when there is none."""
+    if name not in config.simulator_experiments:
+        raise no_experiment(config, name)
+    return config.simulator_experiments[name]
+
+
+def no_experiment(config: Config, name: str) -> UserError:
+    """What to say of a name that is no experiment's."""
+    known = sorted([*config.experiments, *config.simulator_experiments])
+    return UserError(f"there is no experiment '{name}'.{nearest(name, known)} config.yaml defines: {', '.join(known)}.")

@@ -14,7 +14,8 @@ def prefetch(items: Iterable[Item], depth: int = 1) -> Iterator[Item]:
     """Yield `items` in order; up to `depth` + 1 of them are made ahead. What making one raises is raised here."""
     waiting: queue.Queue[tuple[str, Item | BaseException | None]] = queue.Queue(maxsize=depth)
     unwanted = threading.Event()
-    threading.Thread(target=_produce, args=(items, waiting, unwanted), daemon=True, name="prefetch").start()
+    thread = threading.Thread(target=_produce, args=(items, waiting, unwanted), daemon=True, name="prefetch")
+    thread.start()
     try:
         while True:
             kind, content = waiting.get()
@@ -25,6 +26,9 @@ def prefetch(items: Iterable[Item], depth: int = 1) -> Iterator[Item]:
             yield content  # type: ignore[misc]
     finally:
         unwanted.set()
+        if thread is not threading.current_thread():  # it may be the one that collects this generator
+            # A thread that the end of the process kills while it reads HDF5 keeps h5py's lock, and the process never ends.
+            thread.join()
 
 
 def _produce(items: Iterable[Item], waiting: queue.Queue, unwanted: threading.Event) -> None:

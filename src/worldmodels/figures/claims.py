@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from worldmodels.figures.judgement import Above, Beats, Cheats, Falls, SameScore, Test
 from worldmodels.figures.published import PUBLISHED, QUOTED, PublishedRow, as_text
+from worldmodels.figures.simulator_judgement import BeatsCopy, ErrorFalls, GainsShrink, LowerError, SimulatorTest
 from worldmodels.figures.wording import WORDING
 
 
@@ -17,7 +18,7 @@ class Claim(NamedTuple):
     text: str
     paper: str  # what the paper reports
     where: str
-    test: Test | None = None
+    test: Test | SimulatorTest | None = None
 
 
 class Paper(NamedTuple):
@@ -144,19 +145,68 @@ DREAM_LAND = Paper(
 )
 ORDER, FIGURE = "an order of curves", "a figure without numbers"
 UNREAD = "experiments (told second-hand; to be checked against the paper)"
+MORE_PREDICTED = ("pdt-0", "pdt-33", "pdt-46", "pdt-67", "pdt-100")
+BASELINE = "pdt-0-100"
 RES = Paper(
     "Chiappa et al. 2017, Recurrent Environment Simulators",
-    None,
+    "recurrent-environment-simulators",
     (
         Claim(
             "error 100 steps ahead falls with more consecutive prediction-dependent steps in training",
             ORDER,
             "section 3.1",
+            ErrorFalls(MORE_PREDICTED, (100,)),
         ),
-        Claim("error 5 and 10 steps ahead rises with them", ORDER, "section 3.1"),
-        Claim("longer training sequences help: 10 to 15 frames more than 15 to 20", ORDER, "section 3.1"),
+        Claim(
+            "error 5 and 10 steps ahead rises with them",
+            ORDER,
+            "section 3.1",
+            ErrorFalls(MORE_PREDICTED[::-1], (5, 10)),
+        ),
+        Claim(
+            "the ends of that order: training on predictions alone has the lower error 100 steps ahead",
+            ORDER,
+            "section 3.1",
+            LowerError(BASELINE, "pdt-0", 100),
+        ),
+        Claim(
+            "and training on real frames alone the lower error 5 steps ahead",
+            ORDER,
+            "section 3.1",
+            LowerError("pdt-0", BASELINE, 5),
+        ),
+        Claim(
+            "consecutive prediction-dependent steps do more for the long term than as many alternating ones",
+            ORDER,
+            "section 3.1",
+            LowerError("pdt-46", "pdt-46-alternating", 100),
+        ),
+        Claim(
+            "longer training sequences help: 10 to 15 frames more than 15 to 20",
+            ORDER,
+            "section 3.1",
+            GainsShrink(("sequences-of-10", BASELINE, "sequences-of-20"), 100),
+        ),
+        Claim(
+            "a second subsequence, BPTT(15, 2), helps 100 steps ahead",
+            ORDER,
+            "section 3.1",
+            LowerError("bptt-15-2", "pdt-100", 100),
+        ),
+        Claim(
+            "actions as planes on the frame do considerably worse than in the transition",
+            ORDER,
+            "appendix B.1.3",
+            LowerError(BASELINE, "action-planes", 100),
+        ),
         Claim("an action-dependent transition predicts the harder games better than Oh et al.'s", ORDER, "figure 45"),
-        Claim("a simulator that draws no frame between its steps (prediction-independent) works", FIGURE, "section 4"),
+        Claim(
+            "a simulator that draws no frame between its steps (prediction-independent) works: tested here as an error "
+            "below that of copying the last frame, 1 step ahead too, where a still background is not enough",
+            FIGURE,
+            "section 4",
+            BeatsCopy("independent", (1, 10, 100)),
+        ),
     ),
 )
 OH = Paper(

@@ -9,16 +9,24 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from worldmodels.config.experiments import Config
+from worldmodels.config.experiments import Config, ExperimentOptions
 from worldmodels.config.load import load_config
+from worldmodels.config.simulator_experiments import SimulatorExperiment
 from worldmodels.errors import UserError
 from worldmodels.figures.claims import PAPERS, Claim, Paper
-from worldmodels.figures.judgement import Answer, Row, read_rows
+from worldmodels.figures.judgement import Answer, Row, Test, read_rows
+from worldmodels.figures.simulator_judgement import (
+    SimulatorScores,
+    SimulatorTest,
+    looks_far_enough,
+    read_simulator_scores,
+)
 from worldmodels.runtime.files import write_text
 
 REPOSITORY = Path(__file__).parents[3]
-Reports = Mapping[str, Mapping[str, Row]]
-"""Rows of the committed tables, by experiment and variant, in the order of config.yaml."""
+Rows = Mapping[str, Row] | Mapping[str, SimulatorScores]
+Reports = Mapping[str, Rows]
+"""Rows of the committed tables, by experiment and variant (or simulator), in the order of config.yaml."""
 INTRODUCTION = """\
 # Claims
 
@@ -56,17 +64,31 @@ DIGITS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight"
 OF_STATEMENTS = {"holds": "reproduced", "unclear": "partly", "does not hold": "not"}
 
 
-def read_reports(folder: Path, config: Config) -> dict[str, dict[str, Row]]:
+def known_experiments(config: Config) -> dict[str, ExperimentOptions | SimulatorExperiment]:
+    """Every experiment of config.yaml."""
+    return {**config.experiments, **config.simulator_experiments}
+
+
+def rows_wanted(options: ExperimentOptions | SimulatorExperiment) -> set[str]:
+    """The rows of an experiment's table."""
+    return set(options.variants if isinstance(options, ExperimentOptions) else options.simulators)
+
+
+def read_reports(folder: Path, config: Config) -> dict[str, Rows]:
     """The committed tables. Smoke runs are left out: their numbers mean nothing.
 
     Raises UserError for a folder that is no experiment of config.yaml: nobody could rebuild it.
     """
+    known = known_experiments(config)
     found = {path.parent.name: path for path in sorted(folder.glob("*/table.csv"))}
     for name, path in found.items():
-        if name not in config.experiments:
+        if name not in known:
             raise UserError(f"{path} belongs to no experiment of config.yaml. Remove its folder, or name it there.")
-    tables = {name: read_rows(found[name]) for name in config.experiments if name in found}
-    return {name: rows for name, rows in tables.items() if config.experiments[name].scale != "smoke"}
+    wanted = [name for name, options in known.items() if name in found and options.scale != "smoke"]
+    return {
+        name: read_simulator_scores(found[name]) if name in config.simulator_experiments else read_rows(found[name])
+        for name in wanted
+    }
 
 
 def claims_text(reports: Reports, config: Config) -> str:
@@ -85,8 +107,8 @@ def _lines(paper: Paper, claim: Claim, reports: Reports, config: Config) -> Iter
         return
     seen = set()
     for name, rows in reports.items():
-        if config.experiments[name].published == paper.table and set(claim.test.variants()) <= set(rows):
-            answer = claim.test.judge(rows)
+        if known_experiments(config)[name].published == paper.table and _can_answer(claim.test, rows):
+            answer = claim.test.judge(rows)  # type: ignore[arg-type]  # a paper's tests are of its tables' rows
             if answer.ours not in seen:  # experiments share controllers, and then their scores
                 yield _line(claim, answer.ours, _run(name, answer, rows), _verdict(answer, rows), _target(name))
             seen.add(answer.ours)
@@ -94,17 +116,24 @@ def _lines(paper: Paper, claim: Claim, reports: Reports, config: Config) -> Iter
         yield _line(claim, "", "", "not run", _paper_target(paper, claim, config))
 
 
+def _can_answer(test: Test | SimulatorTest, rows: Rows) -> bool:
+    """Whether a table has all that a test needs."""
+    if not set(test.variants()) <= set(rows):
+        return False
+    return not isinstance(test, SimulatorTest) or looks_far_enough(test, rows)  # type: ignore[arg-type]
+
+
 def _line(claim: Claim, ours: str, run: str, verdict: str, target: str) -> str:
     return f"| {claim.text} | {claim.paper} | {claim.where} | {ours} | {run} | {verdict} | {target} |"
 
 
-def _run(name: str, answer: Answer, rows: Mapping[str, Row]) -> str:
+def _run(name: str, answer: Answer, rows: Rows) -> str:
     row = rows[answer.variants[0]]
     seeds = f"{row.seeds} training seed{'s' if row.seeds > 1 else ''}"
-    return f"[`{name}`]({name}/table.md): {row.scale}, {seeds}, {row.episodes:,} real episodes a row"
+    return f"[`{name}`]({name}/table.md): {row.scale}, {seeds}, {row.basis}"
 
 
-def _verdict(answer: Answer, rows: Mapping[str, Row]) -> str:
+def _verdict(answer: Answer, rows: Rows) -> str:
     row = rows[answer.variants[0]]
     if answer.holds is None:
         return row.verdict
@@ -121,8 +150,8 @@ def _paper_target(paper: Paper, claim: Claim, config: Config) -> str:
     able = [
         name
         for scale in ("paper", "laptop")
-        for name, options in config.experiments.items()
-        if options.scale == scale and options.published == paper.table and needed <= set(options.variants)
+        for name, options in known_experiments(config).items()
+        if options.scale == scale and options.published == paper.table and needed <= rows_wanted(options)
     ]
     return _target(able[0]) if able else "no experiment of config.yaml asks this"
 
@@ -132,16 +161,23 @@ def numbers_text(reports: Reports) -> str:
     lines = ["% Generated by `python -m worldmodels claims` from reports/*/table.csv; use with \\input{numbers.tex}."]
     names: set[str] = set()
     for experiment, rows in reports.items():
-        for row in rows.values():
-            lines.append(f"% {experiment}, {row.variant}: {row.scale} scale, {row.verdict or 'no verdict'}")
-            for column, quantity in QUANTITIES.items():
-                name = f"{_letters(experiment)}{_letters(row.variant)}{quantity}"
+        for variant, row in rows.items():
+            lines.append(f"% {experiment}, {variant}: {row.scale} scale, {row.verdict or 'no verdict'}")
+            for quantity, value in _numbers(row):
+                name = f"{_letters(experiment)}{_letters(variant)}{quantity}"
                 if name in names:
-                    raise UserError(f"two numbers would be called \\{name}. Rename variant '{row.variant}'.")
-                if row.cells.get(column):
-                    lines.append(rf"\newcommand{{\{name}}}{{{row.cells[column]}}}")
+                    raise UserError(f"two numbers would be called \\{name}. Rename variant '{variant}'.")
+                if value:
+                    lines.append(rf"\newcommand{{\{name}}}{{{value}}}")
                     names.add(name)
     return "\n".join(lines) + "\n"
+
+
+def _numbers(row: Row | SimulatorScores) -> list[tuple[str, str]]:
+    """Numbers of a row that papers cite: what a macro's name says for each, and its value."""
+    if isinstance(row, SimulatorScores):
+        return [(_letters(name), value) for name, value in row.numbers()]
+    return [(quantity, row.cells.get(column, "")) for column, quantity in QUANTITIES.items()]
 
 
 def _letters(name: str) -> str:

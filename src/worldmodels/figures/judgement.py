@@ -41,6 +41,11 @@ class Row(NamedTuple):
     scale: str
     cells: Mapping[str, str]  # as they stand in the file
 
+    @property
+    def basis(self) -> str:
+        """What its numbers rest on."""
+        return f"{self.episodes:,} real episodes a row"
+
 
 class Answer(NamedTuple):
     """What a test says. holds: None where the claim is a number, whose verdict the table itself gives."""

@@ -89,6 +89,10 @@ def training_board(state: StateFolder | None, title: str, done: int) -> Training
 def board_folder(state: StateFolder, stage: str) -> Path:
     """Where the curves lie; the folder of the output (a variant, a model) is named where the stage's name leaves it open."""
     root = state.path.parent.parent
-    seeds = [part for part in state.output.relative_to(root).parts if part.startswith("seed-")]
+    parts = state.output.relative_to(root).parts
+    ends = [place for place, part in enumerate(parts, 1) if part.startswith("seed-")]
     folder = state.output.parent.name
-    return root.joinpath("tensorboard", *seeds, stage if stage.endswith(folder) else f"{stage}-{folder}")
+    # Up to the seed: where there are several games, theirs stands before it.
+    return root.joinpath(
+        "tensorboard", *parts[: ends[0] if ends else 0], stage if stage.endswith(folder) else f"{stage}-{folder}"
+    )

@@ -54,6 +54,22 @@ class RecurrentSimulator:
         """Where its weights are."""
         return self.network.mean.device
 
+    @property
+    def frame_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of its frames."""
+        return self.options.height, self.options.width, self.options.channels
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that were learned."""
+        return sum(value.numel() for value in self.network.parameters())
+
+    def seen(self, frames: Tensor) -> Tensor:
+        """Frames (..., H, W, C) uint8 with no more in them than the simulator can tell apart: two classes, or all."""
+        if self.options.pixels == "linear":
+            return frames
+        return self.network.frames(self.network.observations(frames))
+
     @torch.no_grad()
     def start(self, rng: RowNoise) -> RecurrentState:
         """Begin on the real frames of a random window in each row of `rng`. Takes one draw."""
@@ -155,3 +171,7 @@ class RecurrentSimulator:
 def load_recurrent_simulator(path: Path, device: torch.device, starts: Windows | None = None) -> RecurrentSimulator:
     """Read a simulator from its weights file. Raises UserError when the file is damaged or of another kind."""
     return RecurrentSimulator(load_res(path).to(device), starts)
+
+
+load = load_recurrent_simulator
+"""See simulators/families.py."""

@@ -18,6 +18,7 @@ from worldmodels.data.atari_windows import AtariWindows, ScreenDecoder
 from worldmodels.data.schemes import observed_flags
 from worldmodels.data.subsequences import WindowSource, subsequences
 from worldmodels.data.windows import Windows
+from worldmodels.envs.atari.screens import resolution_of_frames
 from worldmodels.errors import UserError
 from worldmodels.models.centred_rmsprop import CentredRMSProp
 from worldmodels.models.res.files import KIND
@@ -40,6 +41,7 @@ class TrainSimulator(Stage):
     """Options of train_simulator."""
 
     Block: ClassVar = TrainSimulatorBlock
+    uses_gpu = True
 
     dataset: Path | None = Field(None, description="Folder of the data set's shards; none to play meanwhile")
     shards: int = Field(0, ge=0, description="How many of its train shards to use")
@@ -89,15 +91,7 @@ class TrainSimulator(Stage):
 
 def resolution_of(options: RESOptions) -> str:
     """Name of the frames that a simulator is made for. Raises UserError when no data set gives such frames."""
-    colour = "grey" if options.channels == 1 else "rgb"
-    if (options.height, options.width) == (210, 160):
-        return "grey" if colour == "grey" else "native"
-    if options.height != options.width:
-        raise UserError(
-            f"no frames of {options.height}x{options.width} can be made of Atari's screens: set model.height and "
-            "model.width to 210 and 160, or to one size."
-        )
-    return f"{colour}{options.height}"
+    return resolution_of_frames(options.height, options.width, options.channels)
 
 
 def first_frames(windows: AtariWindows | OnlineWindows) -> Tensor:

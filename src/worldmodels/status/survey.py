@@ -87,7 +87,7 @@ def survey(results: Path, config: Config | None, names: list[str], problem: str 
     found = Survey(results, now, head=_head(results), config_problem=problem)
     seen: dict[tuple[str, ...], JobStatus] = {}
     records = Records(results)
-    for name in (names or list(config.experiments)) if config is not None else ():
+    for name in (names or all_names(config)) if config is not None else ():
         assert config is not None
         found.experiments[name] = list(_experiment(config, name, records, activities, seen))
     known = {one.job.outputs[0] for one in seen.values() if one.job is not None}
@@ -145,8 +145,13 @@ def job_status(config: Config, job: Job, records: Records, activity: Activity | 
     return JobStatus(job, state, staleness=why, libraries=tuple(library_changes(record)), recorded=bool(record))
 
 
+def all_names(config: Config) -> list[str]:
+    """Every experiment, of World Models and of simulators."""
+    return [*config.experiments, *config.simulator_experiments]
+
+
 def _all_jobs(config: Config) -> dict[str, Job]:
-    return {job.outputs[0]: job for name in config.experiments for job in experiment_jobs(config, name)}
+    return {job.outputs[0]: job for name in all_names(config) for job in experiment_jobs(config, name)}
 
 
 def _unlisted(activity: Activity, job: Job | None) -> JobStatus:

@@ -44,6 +44,19 @@ def parse_resolution(name: str) -> Resolution:
     return Resolution(found[1] == "grey", int(found[2]) if found[2] else None)
 
 
+def resolution_of_frames(height: int, width: int, channels: int) -> str:
+    """Name of the resolution with such frames. Raises UserError when no data set gives them."""
+    colour = "grey" if channels == 1 else "rgb"
+    if (height, width) == (210, 160):
+        return "grey" if colour == "grey" else "native"
+    if height != width:
+        raise UserError(
+            f"no frames of {height}x{width} can be made of Atari's screens: set model.height and model.width to 210 and "
+            "160, or to one size."
+        )
+    return f"{colour}{height}"
+
+
 def look_up(screens: np.ndarray, table: np.ndarray) -> Tensor:
     """Screens (N, h, w) uint8 with each number replaced by its entry in `table` (256, C): (N, C, h, w) uint8.
 

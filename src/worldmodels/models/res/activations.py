@@ -17,7 +17,7 @@ class RandomisedReLU(nn.Module):
     """
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Map a tensor of any dense layout to one of the same."""
+        """Map a tensor of any layout to one of the same memory order."""
         if self.training:
             return _RandomLeak.apply(inputs)
         return F.leaky_relu(inputs, (LOWER + UPPER) / 2)
@@ -42,11 +42,12 @@ class _RandomLeak(torch.autograd.Function):
 
 
 def random_bytes(like: Tensor) -> Tensor:
-    """Uniform bytes in the shape and memory order of `like`, which has no gaps."""
+    """Uniform bytes in the shape and memory order of `like`, without the gaps that some convolutions leave between rows."""
     count = like.numel()
     words = torch.empty((count + 7) // 8, dtype=torch.int64, device=like.device)
     words.random_(-(2**63), None)  # all 64 bits: the default leaves the sign bit 0
-    return words.view(torch.uint8).as_strided(like.shape, like.stride())
+    dense = torch.empty_like(like, device="meta")
+    return words.view(torch.uint8).as_strided(dense.shape, dense.stride())
 
 
 def slopes(noise: Tensor, dtype: torch.dtype) -> Tensor:

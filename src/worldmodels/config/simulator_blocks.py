@@ -1,0 +1,229 @@
+"""Who makes what in experiments with simulators: their paths and config blocks."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field
+
+from worldmodels.config.atari import AtariShardOptions, OnlineOptions
+from worldmodels.config.atari_blocks import agent_file, atari_shard_block, atari_shards, game_label
+from worldmodels.config.atari_blocks import config_place as atari_place
+from worldmodels.config.experiments import Config
+from worldmodels.config.load import nearest, simulator_experiment
+from worldmodels.config.options import Options
+from worldmodels.config.simulator_experiments import SimulatorEntry, SimulatorEvaluation, SimulatorExperiment
+from worldmodels.config.simulators import TrainSimulatorBlock
+from worldmodels.errors import UserError
+
+Family = Literal["recurrent"]
+"""Modules of worldmodels.simulators that load a simulator from its files."""
+
+
+class EvaluateSimulatorBlock(Options):
+    """Block of evaluate_simulator. warm_up, horizon, ...: see SimulatorEvaluation."""
+
+    family: Family
+    sequences: int
+    horizon: int
+    warm_up: int
+    batch_size: int
+
+
+class TimeSimulatorsBlock(Options):
+    """Block of time_simulators."""
+
+    families: dict[str, Family] = Field(description="By simulator")
+    speed_batches: list[int]
+    speed_seconds: float
+    warm_up: int
+
+
+class TabulateSimulatorsBlock(Options):
+    """Block of tabulate_simulators: the experiment as a whole."""
+
+    experiment: SimulatorExperiment
+
+
+class PlotSimulatorsBlock(TabulateSimulatorsBlock):
+    """Block of plot_simulators: simulators draw the strips."""
+
+    families: dict[str, Family] = Field(description="By simulator")
+
+
+class FilmSimulatorBlock(Options):
+    """Block of film_simulator."""
+
+    title: str
+    families: dict[str, Family] = Field(description="By simulator")
+    warm_up: int
+    horizon: int
+
+
+def simulator_entry(config: Config, experiment: str, simulator: str) -> SimulatorEntry:
+    """A row of an experiment. Raises UserError with the nearest name when there is none such."""
+    entries = simulator_experiment(config, experiment).simulators
+    if simulator not in entries:
+        hint = nearest(simulator, entries)
+        raise UserError(f"experiment '{experiment}' has no simulator '{simulator}'.{hint} It has {', '.join(entries)}.")
+    return entries[simulator]
+
+
+def game_dataset(config: Config, experiment: str, label: str) -> str:
+    """The data set of one game, which folders spell as `label`. Raises UserError when the experiment has it not."""
+    options = simulator_experiment(config, experiment)
+    labels = [game_label(game) for game in options.games]
+    if label not in labels:
+        raise UserError(
+            f"experiment '{experiment}' has no game '{label}'.{nearest(label, labels)} It has {', '.join(labels)}."
+        )
+    return f"{options.dataset}-{label}"
+
+
+def families(options: SimulatorExperiment) -> dict[str, Family]:
+    """The family of each simulator of an experiment."""
+    return dict.fromkeys(options.simulators, "recurrent")
+
+
+def simulator_folder(experiment: str, game: str, seed: int | str, simulator: str) -> str:
+    """Folder of one trained simulator and its errors."""
+    return f"results/{experiment}/{game_label(game)}/seed-{seed}/simulators/{simulator}"
+
+
+def simulator_files(
+    config: Config, experiment: str, name: str, game: str | None = None, only_first: bool = False
+) -> list[str]:
+    """One file of every simulator, in the table's order: game by game, simulator by simulator, seed by seed.
+
+    game: only of this one. only_first: only of the first training seed.
+    """
+    options = simulator_experiment(config, experiment)
+    games = [one for one in options.games if game in (None, game_label(one))]
+    seeds = options.training_seeds[:1] if only_first else options.training_seeds
+    return [
+        f"{simulator_folder(experiment, one, seed, simulator)}/{name}"
+        for one in games
+        for simulator in options.simulators
+        for seed in seeds
+    ]
+
+
+def training_inputs(config: Config, experiment: str, game: str) -> dict[str, list[str]]:
+    """What training reads: the shards of a game, or the agent that plays it meanwhile."""
+    dataset = game_dataset(config, experiment, game)
+    if simulator_experiment(config, experiment).online is None:
+        return {"shards": atari_shards(config, dataset, "train")}
+    path = agent_file(config, dataset)
+    return {} if path is None else {"agent": [path]}
+
+
+def test_shards(config: Config, experiment: str, game: str) -> list[str]:
+    """The shards of a game that no simulator learned from."""
+    return atari_shards(config, game_dataset(config, experiment, game), "test")
+
+
+def timed_weights(config: Config, experiment: str) -> list[str]:
+    """The simulators that are timed: of the first game and training seed, since speed depends on neither."""
+    game = game_label(simulator_experiment(config, experiment).games[0])
+    return simulator_files(config, experiment, "weights.safetensors", game, only_first=True)
+
+
+def train_block(config: Config, experiment: str, simulator: str, game: str) -> TrainSimulatorBlock:
+    """Block of train_simulator."""
+    options = simulator_experiment(config, experiment)
+    training = simulator_entry(config, experiment, simulator).training
+    online: OnlineOptions | None = options.online
+    if online is None:
+        return TrainSimulatorBlock(training=training)
+    shard = atari_shard_block(config, game_dataset(config, experiment, game))
+    return TrainSimulatorBlock(training=training, play=AtariShardOptions(**shard.model_dump()), online=online)
+
+
+def simulator_block(config: Config, stage: str, place: Mapping[str, str]) -> Options:
+    """The config block of a stage of an experiment with simulators. place: the rule's wildcards."""
+    name = place["experiment"]
+    options = simulator_experiment(config, name)
+    evaluation: SimulatorEvaluation = options.evaluation
+    window = {"warm_up": evaluation.warm_up, "horizon": evaluation.horizon}
+    if stage == "train_simulator":
+        return train_block(config, name, place["simulator"], place["game"])
+    if stage == "evaluate_simulator":
+        simulator_entry(config, name, place["simulator"])
+        sizes = {"sequences": evaluation.sequences, "batch_size": evaluation.batch_size}
+        return EvaluateSimulatorBlock(family=families(options)[place["simulator"]], **sizes, **window)
+    if stage == "time_simulators":
+        speed = evaluation.model_dump(include={"speed_batches", "speed_seconds", "warm_up"})
+        return TimeSimulatorsBlock(families=families(options), **speed)
+    if stage == "film_simulator":
+        return FilmSimulatorBlock(title=options.title, families=families(options), **window)
+    if stage == "plot_simulators":
+        return PlotSimulatorsBlock(experiment=options, families=families(options))
+    return TabulateSimulatorsBlock(experiment=options)
+
+
+SIMULATOR_STAGES = (
+    *("train_simulator", "evaluate_simulator", "time_simulators"),
+    *("tabulate_simulators", "plot_simulators", "film_simulator"),
+)
+
+
+def figure_names(config: Config, experiment: str) -> list[str]:
+    """Figures of an experiment: curves of all games, and a strip of frames for each."""
+    games = simulator_experiment(config, experiment).games
+    return ["error", "training", *(f"strip-{game_label(game)}" for game in games)]
+
+
+def simulator_products(config: Config, experiment: str) -> list[str]:
+    """Everything that people look at: tables, figures, films."""
+    folder = f"results/{experiment}"
+    tables = [f"{folder}/{name}" for name in ("table.csv", "table.md", "table.tex", "speed.csv")]
+    figures = [
+        f"{folder}/figures/{name}.{suffix}" for name in figure_names(config, experiment) for suffix in ("svg", "pdf")
+    ]
+    films = [f"{folder}/videos/{game_label(game)}.mp4" for game in simulator_experiment(config, experiment).games]
+    return [*tables, *figures, *films]
+
+
+def figure_inputs(config: Config, experiment: str, figure: str) -> dict[str, list[str]]:
+    """What a figure is drawn from. Raises UserError when there is no such figure."""
+    if figure not in figure_names(config, experiment):
+        known = ", ".join(figure_names(config, experiment))
+        raise UserError(f"experiment '{experiment}' has no figure '{figure}'; it has {known}.")
+    if figure == "error":
+        return {"errors": simulator_files(config, experiment, "horizon.h5")}
+    if figure == "training":
+        return {"metrics": simulator_files(config, experiment, "metrics.csv")}
+    game = figure.removeprefix("strip-")
+    return shown_inputs(config, experiment, game)
+
+
+def shown_inputs(config: Config, experiment: str, game: str) -> dict[str, list[str]]:
+    """What pictures of one game are made from: its simulators of the first training seed, and held-out frames."""
+    return {
+        "weights": simulator_files(config, experiment, "weights.safetensors", game, only_first=True),
+        "shards": test_shards(config, experiment, game),
+    }
+
+
+def simulator_modules(block: Options) -> list[str]:
+    """Modules of the simulators that a stage runs: those of its block's families."""
+    named = getattr(block, "families", None) or {"": getattr(block, "family", None)}
+    return [f"simulators.{family}" for family in sorted({*named.values()} - {None})]
+
+
+SAME_KEYS = ("sequences", "horizon", "warm_up", "batch_size", "speed_batches", "speed_seconds")
+
+
+def config_place(config: Config, stage: str, place: Mapping[str, str], key: str) -> str:
+    """Where in config.yaml a key of a stage's block is said; '' for a family, which is said nowhere."""
+    experiment = f"simulator_experiments.{place['experiment']}"
+    head, _, rest = key.partition(".")
+    if head in SAME_KEYS:
+        return f"{experiment}.evaluation.{key}"
+    if head == "training":
+        return f"{experiment}.simulators.{place['simulator']}.{rest}"
+    if head == "experiment":
+        return f"{experiment}.{rest}"
+    if head == "play":
+        dataset = game_dataset(config, place["experiment"], place["game"])
+        return atari_place(config, "collect_atari", {"dataset": dataset}, rest)
+    return f"{experiment}.simulators" if head in ("family", "families") else f"{experiment}.{key}"

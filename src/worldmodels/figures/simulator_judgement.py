@@ -1,0 +1,192 @@
+"""How a claim about simulators is tested on the rows of an experiment's table.csv: orders of errors, game by game.
+
+Intervals decide within a game, as in judgement.py. Over several games a statement holds where it holds in more than half of
+them, does not hold where it does not in more than half, and is unclear otherwise; the count is given.
+"""
+
+import csv
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from worldmodels.errors import UserError
+from worldmodels.figures.judgement import Answer, Holds, Score, above, together
+from worldmodels.figures.simulator_tables import THOUSANDTHS
+
+Errors = Mapping[str, Mapping[int, Score]]
+"""By game and horizon."""
+
+
+class SimulatorScores(NamedTuple):
+    """All rows of a table that are of one simulator."""
+
+    simulator: str
+    errors: Errors  # in thousandths
+    copy_last: Mapping[str, Mapping[int, float]]
+    sequences: int
+    seeds: int
+    verdict: str
+    scale: str
+
+    @property
+    def basis(self) -> str:
+        """What its numbers rest on."""
+        games = len(self.errors)
+        return f"{self.sequences:,} held-out sequences a game, {games} game{'s' if games > 1 else ''}"
+
+    def numbers(self) -> Iterator[tuple[str, str]]:
+        """Name and value of each number that papers cite."""
+        for game, errors in self.errors.items():
+            yield from ((f"{game} error {horizon}", f"{error.mean:.4g}") for horizon, error in errors.items())
+
+
+def read_simulator_scores(path: Path) -> dict[str, SimulatorScores]:
+    """The rows of a table.csv, by simulator. Raises UserError for another file."""
+    with path.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    groups: dict[str, list[dict[str, str]]] = {}
+    try:
+        for line in lines:
+            groups.setdefault(line["simulator"], []).append(line)
+        return {name: _scores(name, group) for name, group in groups.items()}
+    except (KeyError, ValueError) as error:
+        raise UserError(f"{path} is not a table of simulators ({error}). Copy it from results/ again.") from None
+
+
+def _scores(name: str, lines: Sequence[Mapping[str, str]]) -> SimulatorScores:
+    horizons = [int(column.removeprefix("error_")) for column in lines[0] if column.removeprefix("error_").isdigit()]
+    errors: dict[str, dict[int, Score]] = {}
+    copied: dict[str, dict[int, float]] = {}
+    for line in lines:
+        known = [horizon for horizon in horizons if line[f"error_{horizon}"]]
+        columns = ("error", "error_low", "error_high")
+        errors[line["game"]] = {
+            h: Score(*(THOUSANDTHS * float(line[f"{column}_{h}"]) for column in columns)) for h in known
+        }
+        copied[line["game"]] = {h: THOUSANDTHS * float(line[f"copy_last_{h}"]) for h in known}
+    first = lines[0]
+    counts = int(first["sequences"]), int(first["training_seeds"])
+    return SimulatorScores(name, errors, copied, *counts, first["verdict"], first["scale"])
+
+
+Rows = Mapping[str, SimulatorScores]
+
+
+class ErrorFalls(NamedTuple):
+    """The error falls from each simulator to the next, at every one of some horizons."""
+
+    order: tuple[str, ...]
+    horizons: tuple[int, ...]
+
+    def variants(self) -> tuple[str, ...]:
+        """All of them."""
+        return self.order
+
+    def judge(self, rows: Rows) -> Answer:
+        """Does each interval lie above the next?"""
+        parts = {}
+        for game in rows[self.order[0]].errors:
+            errors = [[rows[name].errors[game][horizon] for name in self.order] for horizon in self.horizons]
+            pairs = [pair for line in errors for pair in zip(line[:-1], line[1:], strict=True)]
+            parts[game] = together([above(one, other.low, other.high) for one, other in pairs])
+        return _answer(self.order, self.horizons, rows, parts)
+
+
+class LowerError(NamedTuple):
+    """The error of a simulator lies below another's at a horizon."""
+
+    better: str
+    worse: str
+    horizon: int
+
+    def variants(self) -> tuple[str, ...]:
+        """Both."""
+        return self.better, self.worse
+
+    def judge(self, rows: Rows) -> Answer:
+        """Do the intervals part?"""
+        return ErrorFalls((self.worse, self.better), (self.horizon,)).judge(rows)
+
+
+class GainsShrink(NamedTuple):
+    """From the first to the second simulator the error falls by more than from the second to the third."""
+
+    order: tuple[str, str, str]
+    horizon: int
+
+    def variants(self) -> tuple[str, ...]:
+        """All three."""
+        return self.order
+
+    def judge(self, rows: Rows) -> Answer:
+        """Is the difference of the two gains above zero? Its interval takes the three errors as independent."""
+        parts = {}
+        for game in rows[self.order[0]].errors:
+            first, second, third = (rows[name].errors[game][self.horizon] for name in self.order)
+            difference = first.mean - 2 * second.mean + third.mean
+            half = math.hypot(_half(first), 2 * _half(second), _half(third))
+            parts[game] = above(Score(difference, difference - half, difference + half), 0, 0)
+        return _answer(self.order, (self.horizon,), rows, parts)
+
+
+class BeatsCopy(NamedTuple):
+    """The error of a simulator lies below that of the last frame, copied, at every one of some horizons."""
+
+    simulator: str
+    horizons: tuple[int, ...]
+
+    def variants(self) -> tuple[str, ...]:
+        """The row."""
+        return (self.simulator,)
+
+    def judge(self, rows: Rows) -> Answer:
+        """Is the whole interval below the copy's error?"""
+        row = rows[self.simulator]
+        parts = {}
+        for game, errors in row.errors.items():
+            copies = [Score(*[row.copy_last[game][horizon]] * 3) for horizon in self.horizons]
+            ours = [errors[horizon] for horizon in self.horizons]
+            pairs = zip(copies, ours, strict=True)
+            parts[game] = together([above(copy, one.low, one.high) for copy, one in pairs])
+        return _answer((self.simulator,), self.horizons, rows, parts)
+
+
+SimulatorTest = ErrorFalls | LowerError | GainsShrink | BeatsCopy
+
+
+def looks_far_enough(test: SimulatorTest, rows: Rows) -> bool:
+    """Whether every row that a test needs has errors at every horizon that it needs."""
+    needed = {test.horizon} if isinstance(test, LowerError | GainsShrink) else {*test.horizons}
+    return all(needed <= set(errors) for name in test.variants() for errors in rows[name].errors.values())
+
+
+def _half(score: Score) -> float:
+    return (score.high - score.low) / 2
+
+
+def over_games(parts: Mapping[str, Holds]) -> Holds:
+    """What most games say."""
+    for answer in ("holds", "does not hold"):
+        if 2 * list(parts.values()).count(answer) > len(parts):
+            return answer
+    return "unclear"
+
+
+def _answer(names: Sequence[str], horizons: Sequence[int], rows: Rows, parts: Mapping[str, Holds]) -> Answer:
+    """Errors where there is one game, and the count of games where there are several."""
+    if len(parts) > 1:
+        counted = [list(parts.values()).count(word) for word in ("holds", "unclear", "does not hold")]
+        ours = "games: {} hold, {} unclear, {} do not".format(*counted)
+        return Answer(ours, over_games(parts), tuple(names))
+    (game,) = parts
+    texts = [
+        f"{horizon} ahead: " + "; ".join(f"`{name}` {as_error(rows[name].errors[game][horizon])}" for name in names)
+        for horizon in horizons
+    ]
+    return Answer(f"{game}, thousandths, {', '.join(texts)}", over_games(parts), tuple(names))
+
+
+def as_error(score: Score) -> str:
+    """An error with its interval; errors are too small for one digit."""
+    return f"{score.mean:.3g} [{score.low:.3g}, {score.high:.3g}]"

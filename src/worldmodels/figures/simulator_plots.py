@@ -1,0 +1,107 @@
+"""The figures of an experiment with simulators, from plain data: no file layout is known here."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from worldmodels.figures.simulator_tables import THOUSANDTHS
+from worldmodels.figures.style import BLACK, CYCLE
+
+Curves = Mapping[str, Sequence[np.ndarray]]
+"""By simulator: for each training seed, an array."""
+STYLES = ("-", "--", "-.", ":")
+PANELS_A_ROW = 3
+DECADE = 10
+"""Errors that span more than this factor are drawn on a logarithmic axis."""
+
+
+def panels(names: Sequence[str]) -> tuple[Figure, Mapping[str, Axes]]:
+    """One pair of axes for each name, as titles, three in a row."""
+    columns = min(PANELS_A_ROW, len(names))
+    rows = -(-len(names) // columns)
+    drawn, grid = plt.subplots(rows, columns, figsize=(0.4 + 3.0 * columns, 0.3 + 2.5 * rows), squeeze=False)
+    for cell in grid.flat[len(names) :]:
+        cell.set_visible(False)
+    axes = dict(zip(names, grid.flat, strict=False))
+    for name, cell in axes.items():
+        cell.set_title(name)
+    return drawn, axes
+
+
+def line_of(index: int) -> dict[str, Any]:
+    """Colour and stroke of the n-th simulator: all different for 24 of them."""
+    return {"color": CYCLE[index % len(CYCLE)], "linestyle": STYLES[index // len(CYCLE) % len(STYLES)]}
+
+
+def plot_error(axes: Axes, errors: Curves, copy_last: Mapping[str, np.ndarray]) -> None:
+    """Error against horizon: a line a simulator with its range over training seeds, and the last frame copied.
+
+    errors: for each seed (N, K). copy_last: (N, K) for each kind of frame, by name.
+    """
+    for index, (name, seeds) in enumerate(errors.items()):
+        curves = np.stack([seed.mean(axis=0) for seed in seeds]) * THOUSANDTHS  # (S, K)
+        horizon = np.arange(1, curves.shape[1] + 1)
+        axes.plot(horizon, curves.mean(axis=0), label=name, **line_of(index))
+        low, high = band(seeds)
+        axes.fill_between(
+            horizon, low * THOUSANDTHS, high * THOUSANDTHS, color=line_of(index)["color"], alpha=0.15, linewidth=0
+        )
+    for number, (kind, copied) in enumerate(copy_last.items()):
+        label = "last frame copied" + (f" ({kind})" if len(copy_last) > 1 else "")
+        curve = copied.mean(axis=0) * THOUSANDTHS
+        dashes = (0, (1, 1 + 2 * number))
+        axes.plot(np.arange(1, len(curve) + 1), curve, color=BLACK, linestyle=dashes, linewidth=1, label=label)
+    _, highest = axes.get_ylim()
+    if min(float(np.min(line.get_ydata())) for line in axes.get_lines()) * DECADE < highest:
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(bottom=0)
+    axes.set(xlabel="steps ahead", ylabel="squared error, thousandths")
+
+
+def band(seeds: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """What lies around a curve: the range over training seeds, or with one seed 95 % of its mean over sequences, (K,) each."""
+    if len(seeds) > 1:
+        curves = np.stack([seed.mean(axis=0) for seed in seeds])
+        return curves.min(axis=0), curves.max(axis=0)
+    mean = seeds[0].mean(axis=0)
+    half = 1.96 * seeds[0].std(axis=0, ddof=1) / np.sqrt(len(seeds[0]))
+    return np.maximum(mean - half, mean / 10), mean + half
+
+
+def plot_losses(axes: Axes, losses: Curves) -> None:
+    """Loss of a frame against updates: for each simulator and training seed an array (2, n) of updates and losses."""
+    for index, (name, seeds) in enumerate(losses.items()):
+        for number, (steps, values) in enumerate(seeds):
+            axes.plot(steps, values, label=name if number == 0 else None, **line_of(index))
+    axes.set(xlabel="update", ylabel="loss of a frame", yscale="log")
+
+
+def finish(drawn: Figure, axes: Mapping[str, Axes]) -> None:
+    """One legend for all panels, at their right."""
+    handles, labels = next(iter(axes.values())).get_legend_handles_labels()
+    drawn.set_figwidth(drawn.get_figwidth() + 0.5 + 0.065 * max(map(len, labels)))
+    drawn.legend(handles, labels, loc="outside right upper")
+
+
+def frame_strip(rows: Mapping[str, np.ndarray], titles: Sequence[str]) -> Figure:
+    """Rows of pictures, each (n, H, W, 3) uint8, with its name at its left, under one line of n titles."""
+    height, width = next(iter(rows.values())).shape[1:3]
+    cell = 1.1
+    label = 0.075 * max(map(len, rows)) + 0.1
+    size = (label + cell * width / height * len(titles), 0.25 + cell * len(rows))
+    drawn, grid = plt.subplots(len(rows), len(titles), figsize=size, squeeze=False)
+    for (name, pictures), cells in zip(rows.items(), grid, strict=True):
+        for axes, picture in zip(cells, pictures, strict=True):
+            axes.set(xticks=[], yticks=[])
+            axes.grid(False)
+            axes.spines[:].set_visible(False)
+            axes.imshow(picture, interpolation="nearest")
+        cells[0].set_ylabel(name, fontsize=8, rotation=0, ha="right", va="center")
+    for axes, title in zip(grid[0], titles, strict=True):
+        axes.set_title(title, fontsize=8, pad=3)
+    return drawn

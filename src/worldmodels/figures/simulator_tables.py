@@ -1,0 +1,212 @@
+"""The table of an experiment with simulators: how far each one's frames are from the real ones, as CSV, Markdown and LaTeX.
+
+Errors are `per-number` (see simulators/prediction_error.py): mean squared difference of bytes over 255. Intervals are a
+two-level bootstrap, over training seeds and then over sequences.
+"""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from worldmodels.config.simulator_experiments import HORIZONS, SimulatorEntry, SimulatorExperiment
+from worldmodels.figures.statistics import Summary, summarise
+from worldmodels.simulators.error_file import Costs
+from worldmodels.simulators.prediction_error import HorizonErrors
+
+COLUMNS = (
+    *("simulator", "game"),
+    *(f"{name}_{horizon}" for horizon in HORIZONS for name in ("error", "error_low", "error_high", "copy_last")),
+    *("reward_accuracy", "done_accuracy", "sequences", "training_seeds", "training_updates"),
+    *("frames_seen", "parameters", "operations_drawn", "operations", "frame", "verdict", "scale"),
+)
+THOUSANDTHS = 1000
+"""People read errors in thousandths."""
+
+
+class Scored(NamedTuple):
+    """One trained simulator on one game."""
+
+    simulator: str
+    game: str
+    seed: int
+    errors: HorizonErrors
+    costs: Costs
+
+
+class SimulatorRow(NamedTuple):
+    """One row: a simulator on a game, all training seeds together."""
+
+    simulator: str
+    game: str
+    errors: dict[int, Summary]  # by horizon
+    copy_last: dict[int, float]
+    accuracies: dict[str, float]
+    sequences: int
+    seeds: int
+    frame: tuple[int, int, int]
+    costs: Costs
+    entry: SimulatorEntry
+
+
+def build_simulator_rows(options: SimulatorExperiment, scored: Sequence[Scored]) -> list[SimulatorRow]:
+    """Rows in the order of `scored`, which is config.yaml's."""
+    groups: dict[tuple[str, str], list[Scored]] = {}
+    for one in scored:
+        groups.setdefault((one.game, one.simulator), []).append(one)
+    return [_row(options.simulators[name], group) for (_, name), group in groups.items()]
+
+
+def _row(entry: SimulatorEntry, group: Sequence[Scored]) -> SimulatorRow:
+    first = group[0].errors
+    horizons = [horizon for horizon in HORIZONS if horizon <= first.errors.shape[1]]
+    return SimulatorRow(
+        simulator=group[0].simulator,
+        game=group[0].game,
+        errors={h: summarise([one.errors.errors[:, h - 1].tolist() for one in group]) for h in horizons},
+        copy_last={h: float(first.copy_last[:, h - 1].mean()) for h in horizons},
+        accuracies=_accuracies([one.errors for one in group]),
+        sequences=len(first.errors),
+        seeds=len(group),
+        frame=first.frame_shape,
+        costs=group[0].costs,
+        entry=entry,
+    )
+
+
+def _accuracies(group: Sequence[HorizonErrors]) -> dict[str, float]:
+    """Shares of steps, over all horizons, whose reward and end were foretold; empty where none are predicted."""
+    found = {}
+    for name, column in (("reward_accuracy", "reward_hits"), ("done_accuracy", "done_hits")):
+        hits = [getattr(one, column) for one in group if getattr(one, column) is not None]
+        if hits:
+            found[name] = float(np.mean(hits))
+    return found
+
+
+def frames_seen(entry: SimulatorEntry) -> int:
+    """Frames that a simulator was trained on, counted each time that it saw them."""
+    windows = -(-entry.updates // entry.subsequences) * entry.batch_size
+    return windows * entry.warm_up + entry.updates * entry.batch_size * entry.subsequence
+
+
+def verdict(scale: str) -> str:
+    """The papers give no numbers, only orders of curves, which the page of claims judges."""
+    return "no published number" if scale == "paper" else "smaller scale"
+
+
+def simulator_csv(rows: Sequence[SimulatorRow], scale: str) -> str:
+    """table.csv: see COLUMNS. Empty cells mean that there is no such number."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_cells(row, scale) for row in rows)
+    return text.getvalue()
+
+
+def _cells(row: SimulatorRow, scale: str) -> dict[str, Any]:
+    cells: dict[str, Any] = {"simulator": row.simulator, "game": row.game, "scale": scale, "verdict": verdict(scale)}
+    for horizon, error in row.errors.items():
+        cells |= {f"error_{horizon}": f"{error.mean:.6g}", f"copy_last_{horizon}": f"{row.copy_last[horizon]:.6g}"}
+        cells |= {f"error_low_{horizon}": f"{error.low:.6g}", f"error_high_{horizon}": f"{error.high:.6g}"}
+    cells |= {name: f"{value:.4f}" for name, value in row.accuracies.items()}
+    cells |= {"sequences": row.sequences, "training_seeds": row.seeds, "training_updates": row.entry.updates}
+    cells |= {"frames_seen": frames_seen(row.entry), **row.costs._asdict()}
+    return cells | {"frame": "x".join(map(str, row.frame))}
+
+
+def simulator_markdown(rows: Sequence[SimulatorRow], options: SimulatorExperiment) -> str:
+    """The table for people, a part for each game, with notes on what the numbers are."""
+    lines = [f"# {options.title or 'Simulators'}", ""]
+    if options.scale == "smoke":
+        lines += ["**Smoke test: these numbers mean nothing.** They only show that the workflow runs.", ""]
+    horizons = list(rows[0].errors)
+    for game in dict.fromkeys(row.game for row in rows):
+        own = [row for row in rows if row.game == game]
+        lines += [f"## {game}", "", f"| | {' | '.join(_headings(horizons))} |", f"|---|{'---|' * (len(horizons) + 5)}"]
+        lines += [f"| {' | '.join(_visible_cells(row, options.scale))} |" for row in own]
+        lines += [
+            f"| {' | '.join(_copied(row, own))} |" for row in {_pixels(row): row for row in reversed(own)}.values()
+        ]
+        lines += [""]
+    return "\n".join([*lines, *_notes(rows, options)]) + "\n"
+
+
+def _headings(horizons: Sequence[int]) -> list[str]:
+    steps = [f"{horizon} step{'s' if horizon > 1 else ''}" for horizon in horizons]
+    return [*steps, "frames seen", "parameters", "operations a step", "without drawing", "verdict"]
+
+
+def _visible_cells(row: SimulatorRow, scale: str) -> list[str]:
+    errors = [f"{_shown(error.mean)} ({_shown(error.low)} to {_shown(error.high)})" for error in row.errors.values()]
+    costs = [f"{frames_seen(row.entry):,}", f"{row.costs.parameters:,}", _short(row.costs.operations_drawn)]
+    undrawn = _short(row.costs.operations) if row.costs.operations < row.costs.operations_drawn else "draws"
+    return [row.simulator, *errors, *costs, undrawn, verdict(scale)]
+
+
+def kind_of_frame(frame: tuple[int, int, int], entry: SimulatorEntry) -> str:
+    """What a simulator's frame is made of: those whose frames are the same have the same last frame to copy."""
+    classes = ", two classes" if entry.model.pixels == "two-class" else ""
+    return f"{'x'.join(map(str, frame))}{classes}"
+
+
+def _pixels(row: SimulatorRow) -> str:
+    return kind_of_frame(row.frame, row.entry)
+
+
+def _copied(row: SimulatorRow, rows: Sequence[SimulatorRow]) -> list[str]:
+    """The line of the last real frame, copied, for one kind of frame."""
+    kind = f", {_pixels(row)}" if len({_pixels(one) for one in rows}) > 1 else ""
+    return [f"copy the last frame{kind}", *(_shown(value) for value in row.copy_last.values()), "", "0", "0", "", ""]
+
+
+def _shown(error: float) -> str:
+    return f"{error * THOUSANDTHS:.3g}"
+
+
+def _short(operations: int) -> str:
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if operations >= size:
+            return f"{operations / size:.3g} {letter}"
+    return str(operations)
+
+
+def _notes(rows: Sequence[SimulatorRow], options: SimulatorExperiment) -> list[str]:
+    row, evaluation = rows[0], options.evaluation
+    between = "training seeds, then sequences" if row.seeds > 1 else "sequences only: there is one training seed"
+    frames = "; ".join(dict.fromkeys(_pixels(one) for one in rows))
+    notes = [
+        "Error: mean squared difference of predicted and real bytes over 255, in thousandths, with its 95 % interval "
+        f"(bootstrap over {between}). Times height and width it is the paper's, which sums over pixels.",
+        f"{row.sequences:,} held-out sequences, the same for all, with the actions that were taken there; "
+        f"{evaluation.warm_up + 1} real frames are seen first, then none.",
+        f"Frames: {frames}. Scale: {options.scale}. Training seeds: {row.seeds}. Data: `{options.dataset}`.",
+        "Operations: floating-point, of one imagined step of one game, counted by running it.",
+    ]
+    for one in rows:
+        if one.accuracies:
+            parts = ", ".join(f"{name.split('_')[0]} {value:.1%}" for name, value in one.accuracies.items())
+            notes.append(f"Steps foretold right by `{one.simulator}` on {one.game}: {parts}.")
+    return [f"- {note}" for note in notes]
+
+
+LATEX_SPECIAL: Mapping[str, str] = {"&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_"}
+
+
+def simulator_latex(rows: Sequence[SimulatorRow], options: SimulatorExperiment) -> str:
+    """A booktabs table; needs \\usepackage{booktabs}. Errors in thousandths."""
+    horizons = list(rows[0].errors)
+    lines = ["% Needs \\usepackage{booktabs}. Mean squared error of bytes over 255, in thousandths."]
+    warning = "Smoke test: these numbers mean nothing."
+    lines += [f"% {warning}"] if options.scale == "smoke" else []
+    lines += [rf"\begin{{tabular}}{{ll{'r' * (len(horizons) + 1)}}}", r"\toprule"]
+    lines += [rf"Game & Simulator & {' & '.join(f'{h}' for h in horizons)} & Parameters \\", r"\midrule"]
+    for row in rows:
+        cells = [row.game, row.simulator, *(_shown(error.mean) for error in row.errors.values())]
+        cells.append(f"{row.costs.parameters / 1e6:.2f}\\,M")
+        lines.append(" & ".join("".join(LATEX_SPECIAL.get(c, c) for c in cell) for cell in cells) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [rf"\par {warning}"] if options.scale == "smoke" else []
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,52 @@
+"""A film of one game: the real frames of a held-out sequence, and beside them what simulators imagine of it.
+
+The first four simulators of the experiment are shown, of the first training seed.
+"""
+
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+
+from worldmodels.config.simulator_blocks import FilmSimulatorBlock
+from worldmodels.figures.simulator_films import prediction_film
+from worldmodels.figures.videos import write_mp4
+from worldmodels.simulators.families import family_modules, load_simulator
+from worldmodels.simulators.sequences import imagined_frames, shown_sequence
+from worldmodels.stages.stage import Stage, input_file, output_file
+from worldmodels.stages.stage import main as run_stage
+
+MOST_SHOWN = 4
+FRAMES_A_SECOND = 15
+"""True speed: every 4th of 60 frames."""
+
+
+class FilmSimulator(Stage):
+    """Options of film_simulator."""
+
+    Block: ClassVar = FilmSimulatorBlock
+
+    weights: list[Path] = input_file("Weights of the simulators of one game; the folder of each has its name")
+    shards: list[Path] = input_file("The data set's test shards")
+    output: Path = output_file("The film, MP4")
+
+    def modules(self) -> list[str]:
+        """The stage, and the simulators' families."""
+        return [*super().modules(), *family_modules(list(self.block().families.values()))]
+
+    def run(self) -> None:
+        """Imagine, film."""
+        block = self.block()
+        names = [path.parent.name for path in self.weights[:MOST_SHOWN]]
+        real, predicted = [], []
+        for path, name in zip(self.weights, names, strict=False):
+            simulator = load_simulator(block.families[name], path, torch.device("cpu"))
+            windows = shown_sequence(self.shards, simulator, block.warm_up, block.horizon)
+            real.append(windows.frames[0].numpy())
+            predicted.append(imagined_frames(simulator, windows, block.warm_up, block.horizon)[0].numpy())
+        write_mp4(self.output, prediction_film(real, predicted, names, block.warm_up), FRAMES_A_SECOND)
+
+
+def main(arguments: list[str]) -> int:
+    """Command line."""
+    return run_stage(FilmSimulator, arguments)

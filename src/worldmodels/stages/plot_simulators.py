@@ -1,0 +1,116 @@
+"""Draw one figure of an experiment with simulators as SVG and PDF: error, training, or a strip of one game's frames."""
+
+import csv
+from pathlib import Path
+from typing import ClassVar
+
+import matplotlib as mpl
+import numpy as np
+import torch
+from matplotlib import pyplot as plt
+
+from worldmodels.config.simulator_blocks import PlotSimulatorsBlock
+from worldmodels.config.simulator_experiments import HORIZONS
+from worldmodels.figures.simulator_films import enlarged
+from worldmodels.figures.simulator_plots import finish, frame_strip, panels, plot_error, plot_losses
+from worldmodels.figures.simulator_tables import kind_of_frame
+from worldmodels.figures.style import SETTINGS, save_figure
+from worldmodels.simulators.error_file import read_errors
+from worldmodels.simulators.families import family_modules, load_simulator
+from worldmodels.simulators.sequences import imagined_frames, shown_sequence
+from worldmodels.stages.stage import Stage, input_file, output_file
+from worldmodels.stages.stage import main as run_stage
+
+STRIP_HEIGHT = 210
+
+
+class PlotSimulators(Stage):
+    """Options of plot_simulators. Files lie in GAME/seed-SEED/simulators/SIMULATOR/."""
+
+    Block: ClassVar = PlotSimulatorsBlock
+
+    figure: str
+    errors: list[Path] = input_file("For error: every simulator's errors", default=[])
+    metrics: list[Path] = input_file("For training: every simulator's training history", default=[])
+    weights: list[Path] = input_file("For a strip: the weights of one game's simulators", default=[])
+    shards: list[Path] = input_file("For a strip: the game's test shards", default=[])
+    svg: Path = output_file("The figure, SVG")
+    pdf: Path = output_file("The figure, PDF")
+
+    def modules(self) -> list[str]:
+        """The stage, and the simulators' families."""
+        return [*super().modules(), *family_modules(list(self.block().families.values()))]
+
+    def run(self) -> None:
+        """Draw the figure that was asked for."""
+        with mpl.rc_context(SETTINGS):
+            if self.errors:
+                drawn = self.error()
+            elif self.metrics:
+                drawn = self.training()
+            else:
+                drawn = self.strip()
+            save_figure(drawn, self.svg, self.pdf)
+            plt.close(drawn)
+
+    def error(self) -> plt.Figure:
+        """Error against horizon, a panel a game."""
+        by_game, entries = grouped(self.errors), self.block().experiment.simulators
+        drawn, axes = panels(list(by_game))
+        for game, simulators in by_game.items():
+            read = {name: [read_errors(path)[0] for path in paths] for name, paths in simulators.items()}
+            curves = {name: [one.errors for one in seeds] for name, seeds in read.items()}
+            copied = {
+                kind_of_frame(seeds[0].frame_shape, entries[name]): seeds[0].copy_last for name, seeds in read.items()
+            }
+            plot_error(axes[game], curves, copied)
+        finish(drawn, axes)
+        return drawn
+
+    def training(self) -> plt.Figure:
+        """Training losses, a panel a game."""
+        by_game = grouped(self.metrics)
+        drawn, axes = panels(list(by_game))
+        for game, simulators in by_game.items():
+            plot_losses(axes[game], {name: [read_losses(path) for path in paths] for name, paths in simulators.items()})
+        finish(drawn, axes)
+        return drawn
+
+    def strip(self) -> plt.Figure:
+        """Predicted frames beneath the real ones."""
+        options = self.block().experiment.evaluation
+        ahead = [horizon for horizon in HORIZONS if horizon <= options.horizon]
+        rows: dict[str, np.ndarray] = {}
+        for path in self.weights:
+            simulator = load_simulator(self.block().families[path.parent.name], path, torch.device("cpu"))
+            windows = shown_sequence(self.shards, simulator, options.warm_up, options.horizon)
+            real = windows.frames[0, options.warm_up :].numpy()
+            dream = imagined_frames(simulator, windows, options.warm_up, options.horizon)[0].numpy()
+            rows.setdefault("real", pictures(real[[0, *ahead]]))
+            rows[path.parent.name] = pictures(np.concatenate([real[:1], dream[[step - 1 for step in ahead]]]))
+        return frame_strip(rows, ["last seen", *(f"{step} ahead" for step in ahead)])
+
+
+def grouped(paths: list[Path]) -> dict[str, dict[str, list[Path]]]:
+    """Files by game and simulator, in their order."""
+    found: dict[str, dict[str, list[Path]]] = {}
+    for path in paths:
+        found.setdefault(path.parents[3].name, {}).setdefault(path.parent.name, []).append(path)
+    return found
+
+
+def read_losses(path: Path) -> np.ndarray:
+    """Updates and losses of a frame, (2, n), of a training history."""
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return np.array([[float(row["step"]), float(row["frames"])] for row in rows]).T
+
+
+def pictures(frames: np.ndarray) -> np.ndarray:
+    """Frames (n, H, W, C) at the strip's size, in colour."""
+    return np.stack([np.asarray(enlarged(frame, STRIP_HEIGHT)) for frame in frames])
+
+
+def main(arguments: list[str]) -> int:
+    """Command line."""
+    return run_stage(PlotSimulators, arguments)

@@ -1,0 +1,48 @@
+"""Write the table of an experiment with simulators: CSV, Markdown and LaTeX."""
+
+from pathlib import Path
+from typing import ClassVar
+
+from worldmodels.config.simulator_blocks import TabulateSimulatorsBlock
+from worldmodels.figures.simulator_tables import (
+    Scored,
+    build_simulator_rows,
+    simulator_csv,
+    simulator_latex,
+    simulator_markdown,
+)
+from worldmodels.runtime.files import write_text
+from worldmodels.simulators.error_file import read_errors
+from worldmodels.stages.stage import Stage, input_file, output_file
+from worldmodels.stages.stage import main as run_stage
+
+
+class TabulateSimulators(Stage):
+    """Options of tabulate_simulators."""
+
+    Block: ClassVar = TabulateSimulatorsBlock
+
+    errors: list[Path] = input_file("Errors of every simulator, GAME/seed-SEED/simulators/SIMULATOR/horizon.h5")
+    csv: Path = output_file("The table, CSV")
+    markdown: Path = output_file("The table, Markdown")
+    latex: Path = output_file("The table, LaTeX")
+
+    def run(self) -> None:
+        """Read, summarise, write."""
+        options = self.block().experiment
+        rows = build_simulator_rows(options, [read_scored(path) for path in self.errors])
+        write_text(self.csv, simulator_csv(rows, options.scale))
+        write_text(self.markdown, simulator_markdown(rows, options))
+        write_text(self.latex, simulator_latex(rows, options))
+
+
+def read_scored(path: Path) -> Scored:
+    """The errors of one simulator; its folders say which it is."""
+    folder = path.parent
+    seed = int(folder.parent.parent.name.removeprefix("seed-"))
+    return Scored(folder.name, folder.parents[2].name, seed, *read_errors(path))
+
+
+def main(arguments: list[str]) -> int:
+    """Command line."""
+    return run_stage(TabulateSimulators, arguments)

@@ -1,0 +1,117 @@
+"""Experiments with simulators in config.yaml: what they amount to, where they write, and errors that name plain keys."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from worldmodels.config import simulator_blocks
+from worldmodels.config.load import experiment_options, load_config
+from worldmodels.config.simulator_presets import PRESETS
+from worldmodels.errors import UserError
+
+CONFIG_FILE = Path(__file__).parents[2] / "config.yaml"
+
+
+@pytest.fixture(scope="module")
+def config():
+    return load_config(CONFIG_FILE)
+
+
+@pytest.fixture
+def raw():
+    return yaml.safe_load(CONFIG_FILE.read_text())
+
+
+def test_paper_experiment_is_the_papers(config):
+    """Ten games, eight schemes and Oh's phases, every structure of the parameter table, all at the paper's step size."""
+    options = config.simulator_experiments["atari-res"]
+    assert len(options.games) == 10 and options.evaluation.sequences == 10_000 and options.evaluation.horizon == 100
+    rows = options.simulators
+    assert rows["pdt-0-100"].training == PRESETS["res"]()
+    assert rows["independent"].training == PRESETS["res-independent"]()
+    assert len({row.scheme for row in rows.values()}) == 9
+    structures = {row.model.structure for row in rows.values()}
+    assert len(structures) == 9, "all of them but the open implementation's"
+    assert {row.optimiser for row in rows.values()} == {"centred-rmsprop"}
+    assert {row.learning_rate for row in rows.values()} == {1e-5}
+
+
+def test_row_takes_from_its_preset_then_from_training_then_says_itself(raw):
+    raw["simulator_experiments"]["mine"] = {
+        "dataset": "atari-laptop",
+        "games": ["pong"],
+        "training": {"preset": "res-laptop", "updates": 7, "model": {"hidden_size": 32}},
+        "simulators": {
+            "one": {"model": {"fusion_size": 8}},
+            "two": {"preset": "res", "updates": 9},
+            "three": None,
+        },
+    }
+    rows = load_config(raw).simulator_experiments["mine"].simulators
+    assert (rows["one"].updates, rows["one"].model.hidden_size, rows["one"].model.fusion_size) == (7, 32, 8)
+    assert rows["one"].model.subtract == "pixel-mean" and rows["three"].updates == 7
+    two = rows["two"]
+    assert (two.updates, two.optimiser, two.model.height) == (9, "centred-rmsprop", 210)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"training": {"updtes": 3}}, r"unknown key simulator_experiments.mine.training.updtes. Did you mean 'updates'"),
+        (
+            {"simulators": {"a": {"scheme": "12%PDT"}}},
+            r"simulator_experiments.mine.simulators.a.scheme is '12%PDT', but: Input should be '0%PDT'",
+        ),
+        ({"training": {"preset": "res-lapto"}}, r"mine.training.preset is 'res-lapto', but: .*'res-laptop'"),
+        ({"games": ["pongg"]}, r"mine.games.0 is 'pongg', but: there is no such game; did you mean 'pong'"),
+        ({"games": ["asterix"]}, r"mine.games has asterix, but atari_datasets.atari-res has bowling"),
+        ({"dataset": "atari-ress"}, r"mine.dataset is 'atari-ress', but the Atari data sets are"),
+        ({"extends": "atari-rez"}, r"simulator_experiments.mine.extends is 'atari-rez'.* Did you mean 'atari-res'"),
+        ({"simulators": {"a": {"model": {"actions": 6}}}}, r"a.model.actions is 6, but atari_datasets.atari-res has all 18"),
+        ({"evaluation": {"horizn": 5}}, r"unknown key simulator_experiments.mine.evaluation.horizn. Did you mean 'horizon'"),
+    ],
+)  # fmt: skip
+def test_mistake_is_named_where_it_was_written(raw, change, message):
+    raw["simulator_experiments"]["mine"] = {"extends": "atari-res", **change}
+    with pytest.raises(UserError, match=message):
+        load_config(raw)
+
+
+def test_name_of_another_experiment_is_refused(raw):
+    """Both would write into one folder."""
+    raw["simulator_experiments"]["doom"] = {"extends": "atari-res"}
+    with pytest.raises(UserError, match=r"simulator_experiments.doom has the name of an experiment"):
+        load_config(raw)
+
+
+def test_unknown_names_get_the_nearest(config):
+    with pytest.raises(UserError, match=r"no experiment 'atari-res-smok'. Did you mean 'atari-res-smoke'"):
+        experiment_options(config, "atari-res-smok")
+    with pytest.raises(UserError, match=r"no simulator 'pdt-0-10'. Did you mean 'pdt-0-100'"):
+        simulator_blocks.simulator_entry(config, "atari-res-smoke", "pdt-0-10")
+    with pytest.raises(UserError, match=r"no game 'pomg'. Did you mean 'pong'"):
+        simulator_blocks.game_dataset(config, "atari-res-smoke", "pomg")
+    with pytest.raises(UserError, match=r"no figure 'eror'; it has error, training, strip-pong"):
+        simulator_blocks.figure_inputs(config, "atari-res-smoke", "eror")
+
+
+def test_scoring_reads_other_frames_than_training(config):
+    train = simulator_blocks.training_inputs(config, "atari-res", "pong")["shards"]
+    test = simulator_blocks.test_shards(config, "atari-res", "pong")
+    assert (len(train), len(test)) == (50, 10) and not set(train) & set(test)
+    online = simulator_blocks.training_inputs(config, "atari-res-online-smoke", "pong")
+    assert online == {"agent": ["results/agents/dqn-smoke/pong/agent.safetensors"]}
+
+
+def test_blocks_change_only_with_what_they_depend_on(config):
+    """More sequences to score on must not train anything again; another game's training is the same block."""
+    place = {"experiment": "atari-res-smoke", "game": "pong", "seed": "1", "simulator": "independent"}
+    before = simulator_blocks.simulator_block(config, "train_simulator", place).canonical_json()
+    content = yaml.safe_load(CONFIG_FILE.read_text())
+    content["simulator_experiments"]["atari-res-smoke"]["evaluation"]["sequences"] = 7
+    content["simulator_experiments"]["atari-res-smoke"]["title"] = "another"
+    changed = load_config(content)
+    assert simulator_blocks.simulator_block(changed, "train_simulator", place).canonical_json() == before
+    block = simulator_blocks.simulator_block(changed, "evaluate_simulator", place)
+    assert block.sequences == 7

@@ -1,0 +1,189 @@
+"""Tables, sequences and claims of simulators: that numbers are those of the raw errors, and that intervals decide."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+import torch
+
+from worldmodels.benchmarks.simulators import operations_per_step
+from worldmodels.config.load import load_config
+from worldmodels.config.simulator_experiments import SimulatorEntry
+from worldmodels.config.simulators import RESOptions, convolution
+from worldmodels.errors import UserError
+from worldmodels.figures.claims import RES as CLAIMS
+from worldmodels.figures.claims_page import REPOSITORY, claims_text, numbers_text, read_reports
+from worldmodels.figures.simulator_judgement import (
+    BeatsCopy,
+    ErrorFalls,
+    GainsShrink,
+    LowerError,
+    over_games,
+    read_simulator_scores,
+)
+from worldmodels.figures.simulator_tables import (
+    COLUMNS,
+    Scored,
+    build_simulator_rows,
+    frames_seen,
+    simulator_csv,
+    simulator_latex,
+    simulator_markdown,
+)
+from worldmodels.models.res.network import RES
+from worldmodels.simulators.costs import costs_of, seconds_in_turns
+from worldmodels.simulators.error_file import Costs, read_errors, write_errors
+from worldmodels.simulators.prediction_error import HorizonErrors
+from worldmodels.simulators.recurrent import RecurrentSimulator
+
+CONFIG = load_config(REPOSITORY / "config.yaml")
+SMALL = RESOptions(
+    height=20, width=20, channels=1, actions=3, convolutions=[convolution(4, 4)], hidden_size=8, fusion_size=8
+)
+
+
+def errors_of(level, sequences=40, horizon=100, seed=0):
+    """Errors around `level` at every horizon, copies around 0.01."""
+    noise = np.random.default_rng(seed).normal(1, 0.01, (2, sequences, horizon))
+    return HorizonErrors(level * noise[0], 0.01 * noise[1], None, None, None, (20, 20, 1))
+
+
+def test_raw_errors_come_back_from_disk_byte_for_byte(tmp_path):
+    errors = errors_of(0.005)._replace(reward_hits=np.ones((40, 100), bool))
+    write_errors(tmp_path / "one.h5", errors, Costs(5, 7, 6))
+    write_errors(tmp_path / "two.h5", errors, Costs(5, 7, 6))
+    assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "two.h5").read_bytes()
+    again, costs = read_errors(tmp_path / "one.h5")
+    assert costs == Costs(5, 7, 6) and again.frame_shape == (20, 20, 1) and again.done_hits is None
+    np.testing.assert_array_equal(again.errors, errors.errors)
+    np.testing.assert_array_equal(again.reward_hits, errors.reward_hits)
+    (tmp_path / "one.h5").write_bytes(b"nothing")
+    with pytest.raises(UserError, match=r"one.h5 is not a file of prediction errors"):
+        read_errors(tmp_path / "one.h5")
+
+
+def test_table_gives_means_of_the_raw_errors():
+    options = CONFIG.simulator_experiments["atari-res-laptop"]
+    scored = [
+        Scored(name, "pong", seed, errors_of(level, seed=seed), Costs(1000, 2_000_000, undrawn))
+        for name, level, undrawn in (("pdt-0", 0.004, 2_000_000), ("independent", 0.02, 500))
+        for seed in (1, 2)
+    ]
+    rows = build_simulator_rows(options, scored)
+    cells = {row["simulator"]: row for row in csv.DictReader(io.StringIO(simulator_csv(rows, "laptop")))}
+    expected = np.mean([one.errors.errors[:, 49].mean() for one in scored[:2]])
+    assert float(cells["pdt-0"]["error_50"]) == pytest.approx(expected, rel=1e-5)
+    assert float(cells["pdt-0"]["error_low_50"]) < expected < float(cells["pdt-0"]["error_high_50"])
+    assert cells["pdt-0"]["verdict"] == "smaller scale" and cells["pdt-0"]["training_seeds"] == "2"
+    text = simulator_markdown(rows, options)
+    assert "| copy the last frame |" in text and "training seeds, then sequences" in text
+    assert "| 500 |" in text and "| draws |" in text, "only one of the two imagines without drawing"
+    assert r"\bottomrule" in simulator_latex(rows, options)
+
+
+def test_short_horizons_leave_cells_empty():
+    options = CONFIG.simulator_experiments["atari-res-smoke"]
+    scored = [Scored("two-class", "pong", 1, errors_of(0.1, horizon=50), Costs(1, 1, 1))]
+    (cells,) = csv.DictReader(io.StringIO(simulator_csv(build_simulator_rows(options, scored), "smoke")))
+    assert cells["error_50"] and not cells["error_100"]
+    assert "mean nothing" in simulator_markdown(build_simulator_rows(options, scored), options)
+
+
+def test_frames_seen_are_the_papers():
+    """One update sees 16 x (10 + 15) frames, and half a million of them 200 million."""
+    assert frames_seen(SimulatorEntry()) == 200_000_000
+    assert frames_seen(SimulatorEntry(subsequences=2, updates=2, scheme="100%PDT")) == 16 * (10 + 30)
+
+
+@pytest.mark.parametrize("feedback", ["frame", "hidden"])
+def test_counted_operations_are_those_of_the_layers(feedback):
+    options = SMALL.model_copy(update={"feedback": feedback, "separate_weights": feedback == "hidden"})
+    torch.manual_seed(1)
+    costs = costs_of(RecurrentSimulator(RES(options)))
+    parts = operations_per_step(options)
+    transition = parts["imagining"] or parts["observing"]
+    drawn = transition + parts["decoder"] + (parts["encoder"] if feedback == "frame" else 0)
+    # The last layer is run as a denser convolution, which takes in a border that the layer itself does not have.
+    assert 2 * drawn <= costs.operations_drawn < 2.4 * drawn
+    assert costs.operations == (costs.operations_drawn if feedback == "frame" else 2 * transition)
+    assert costs.parameters == sum(value.numel() for value in RES(options).parameters())
+
+
+def test_works_are_timed_in_turns():
+    calls = []
+    spent = seconds_in_turns([lambda: calls.append("a"), lambda: calls.append("b")], 0.01)
+    assert len(spent) == 2 and "".join(calls[:6]) == "ababab"
+
+
+def table(folder, levels, scale="paper", games=("pong",)):
+    """A table.csv; levels: simulator -> {horizon: error}, with intervals of 2 % around."""
+    folder.mkdir(parents=True)
+    with (folder / "table.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, restval="")
+        writer.writeheader()
+        for game in games:
+            for name, errors in levels.items():
+                cells = {"simulator": name, "game": game, "sequences": 100, "training_seeds": 1, "scale": scale}
+                for horizon, error in errors.items():
+                    cells |= {f"error_{horizon}": error, f"error_low_{horizon}": 0.98 * error}
+                    cells |= {f"error_high_{horizon}": 1.02 * error, f"copy_last_{horizon}": 0.01}
+                writer.writerow(cells | {"verdict": "no published number"})
+    return folder / "table.csv"
+
+
+LEVELS = {
+    "pdt-0": {5: 0.001, 10: 0.002, 100: 0.02},
+    "pdt-0-100": {5: 0.003, 10: 0.004, 100: 0.008},
+    "near": {5: 0.001, 10: 0.002, 100: 0.0081},
+    "sequences-of-10": {100: 0.012},
+    "sequences-of-20": {100: 0.0075},
+    "independent": {10: 0.005, 100: 0.02},
+}
+
+
+@pytest.mark.parametrize(
+    ("test", "holds"),
+    [
+        (LowerError("pdt-0-100", "pdt-0", 100), "holds"),
+        (LowerError("pdt-0-100", "pdt-0", 5), "does not hold"),
+        (LowerError("pdt-0-100", "near", 100), "unclear"),
+        (ErrorFalls(("pdt-0-100", "pdt-0"), (5, 10)), "holds"),
+        (ErrorFalls(("pdt-0-100", "pdt-0"), (5, 10, 100)), "does not hold"),
+        (GainsShrink(("sequences-of-10", "pdt-0-100", "sequences-of-20"), 100), "holds"),
+        (GainsShrink(("sequences-of-20", "pdt-0-100", "sequences-of-10"), 100), "holds"),
+        (GainsShrink(("pdt-0-100", "near", "sequences-of-20"), 100), "does not hold"),
+        (BeatsCopy("pdt-0-100", (10, 100)), "holds"),
+        (BeatsCopy("independent", (10, 100)), "does not hold"),
+    ],
+)
+def test_intervals_decide(tmp_path, test, holds):
+    assert test.judge(read_simulator_scores(table(tmp_path / "a", LEVELS))).holds == holds
+
+
+def test_most_games_decide():
+    assert over_games({"a": "holds", "b": "holds", "c": "does not hold"}) == "holds"
+    assert over_games({"a": "holds", "b": "does not hold"}) == "unclear"
+    assert over_games({"a": "unclear", "b": "does not hold", "c": "does not hold"}) == "does not hold"
+
+
+def test_claims_are_answered_from_committed_tables(tmp_path):
+    table(tmp_path / "atari-res", LEVELS, games=("pong", "qbert", "seaquest"))
+    table(tmp_path / "atari-res-laptop", LEVELS, scale="laptop")
+    table(tmp_path / "atari-res-smoke", LEVELS, scale="smoke")
+    reports = read_reports(tmp_path, CONFIG)
+    assert list(reports) == ["atari-res", "atari-res-laptop"], "smoke runs answer nothing"
+    lines = [line for line in claims_text(reports, CONFIG).splitlines() if "has the lower error 100 steps" in line]
+    assert len(lines) == 2
+    assert "games: 3 hold, 0 unclear, 0 do not" in lines[0] and "| reproduced |" in lines[0]
+    assert "100 held-out sequences a game, 3 games" in lines[0]
+    assert "`pdt-0-100` 8 [7.84, 8.16]" in lines[1] and "| smaller scale (holds) |" in lines[1]
+    works = [line for line in claims_text(reports, CONFIG).splitlines() if "(prediction-independent) works" in line]
+    assert len(works) == 1 and "not run" in works[0], "the rows say nothing of 1 step ahead"
+    assert r"\newcommand{\AtariResLaptopPdtZeroPongErrorFive}{1}" in numbers_text(reports)
+
+
+def test_every_row_that_a_claim_needs_is_in_the_papers_experiment():
+    rows = set(CONFIG.simulator_experiments["atari-res"].simulators)
+    needed = {name for claim in CLAIMS.claims if claim.test for name in claim.test.variants()}
+    assert needed <= rows and len(needed) > 10

@@ -1,0 +1,75 @@
+# What the simulator rules ask of the configuration; the logic lives in worldmodels.config.simulator_blocks.
+import re
+
+from worldmodels.config import simulator_blocks
+
+# Names of experiments with simulators; the other rules' experiments are all that these are not.
+SIMULATOR_EXPERIMENT = "|".join(map(re.escape, CONFIG.simulator_experiments)) or "(?!)"
+ANY_NAME = r"[a-z0-9][a-z0-9.-]*"
+
+
+@clear_errors
+def simulator_products(name):
+    return simulator_blocks.simulator_products(CONFIG, name)
+
+
+@clear_errors
+def training_frames(wildcards):
+    """Input function: the shards to train on, or the agent that plays meanwhile."""
+    return simulator_blocks.training_inputs(CONFIG, wildcards.experiment, wildcards.game)
+
+
+def training_options(wildcards, input):
+    """Options of train_simulator that name them: folder and count, since 1,000 paths would overflow a command line."""
+    dataset = simulator_blocks.game_dataset(CONFIG, wildcards.experiment, wildcards.game)
+    if "shards" in input.keys():
+        return f"--dataset results/data/{dataset} --shards {len(input.shards)}"
+    return f"--agent {input.agent}" if "agent" in input.keys() else ""
+
+
+@clear_errors
+def test_frames(wildcards):
+    """Input function: the shards of a game that no simulator learned from."""
+    return simulator_blocks.test_shards(CONFIG, wildcards.experiment, wildcards.game)
+
+
+def every_simulator(name):
+    """Input function: one file of every simulator in the experiment's table."""
+
+    @clear_errors
+    def paths(wildcards):
+        return simulator_blocks.simulator_files(CONFIG, wildcards.experiment, name)
+
+    return paths
+
+
+@clear_errors
+def timed_weights(wildcards):
+    return simulator_blocks.timed_weights(CONFIG, wildcards.experiment)
+
+
+@clear_errors
+def figure_inputs(wildcards):
+    """Input function: what a figure is drawn from."""
+    return simulator_blocks.figure_inputs(CONFIG, wildcards.experiment, wildcards.figure)
+
+
+@clear_errors
+def film_inputs(wildcards):
+    """Input function: the simulators of a game, of the first training seed, and held-out frames."""
+    return simulator_blocks.shown_inputs(CONFIG, wildcards.experiment, wildcards.game)
+
+
+def file_options(wildcards, input):
+    """Options of a stage that name its input files, group by group."""
+    return " ".join(f"--{name} {paths}" for name, paths in input.items())
+
+
+def simulator_gpus(wildcards):
+    """One GPU at the paper's scale."""
+    return int(CONFIG.simulator_experiments[wildcards.experiment].scale == "paper")
+
+
+def about_simulators(wildcards, input):
+    """Params function: words for captions. It takes `input` so that Snakemake does not compare it: words rerun nothing."""
+    return captions.about_simulators(CONFIG, wildcards.experiment)
