@@ -87,6 +87,7 @@ def test_failure_is_shown_until_the_next_success(toy, screen):
     latents = toy.folder / toy.job("train_mdn_rnn").inputs[0]
     whole = latents.read_bytes()
     latents.write_bytes(whole[: len(whole) // 2])
+    provenance_path(latents).unlink()  # or it would be found damaged before the stage has a state folder
     assert toy.run("train_mdn_rnn").returncode == 1
     (facts,) = screen("--json")["failed"]
     assert "latents.h5" in facts["error"] and facts["stage"] == "train_mdn_rnn"
@@ -96,11 +97,21 @@ def test_failure_is_shown_until_the_next_success(toy, screen):
         r"log: .*results/toy/logs/seed-1/train_mdn_rnn.log\n    \| \d\d:\d\d:\d\d train_mdn_rnn on cpu", text
     )
     assert text.count(facts["error"]) == 1
-    latents.write_bytes(whole)
+    toy.write_latents()
     toy.write_config(changed_config(mdn_rnn=CONFIG["experiments"]["toy"]["mdn_rnn"] | {"epochs": 1}))
     assert toy.run("train_mdn_rnn").returncode == 0
     assert "FAILED" not in screen()
     assert "toy train_mdn_rnn, seed 1" in screen("--json")["experiments"]["toy"]["finished"]
+
+
+def test_damaged_input_is_shown_too(toy, screen):
+    """The stage ends before it has a state folder."""
+    toy.write_latents()
+    latents = toy.folder / toy.job("train_mdn_rnn").inputs[0]
+    latents.write_bytes(latents.read_bytes()[:100])
+    assert toy.run("train_mdn_rnn").returncode == 1
+    (facts,) = screen("--json")["failed"]
+    assert "is not what its stage wrote" in facts["error"] and not latents.exists()
 
 
 def test_unexpected_error_is_shown_with_its_traceback(toy, screen):
