@@ -120,6 +120,7 @@ def test_policy_is_drawn_and_value_is_not():
     assert shares == {"dqn": [0, 100, 0], "a2c": [20, 50, 30]}
 
 
+@pytest.mark.slow
 def test_scores_are_of_whole_games_and_the_same_twice(tmp_path):
     torch.manual_seed(0)
     path = tmp_path / "agent.safetensors"

@@ -167,6 +167,7 @@ def test_two_heads_on_one_results_folder_are_one_too_many(edited):
     assert "another snakemake" in second.stdout + second.stderr
 
 
+@pytest.mark.slow
 def test_every_way_to_select_a_controller_makes_a_row(edited):
     result = edited.snakemake("results/doom-smoke-selection/table.csv")
     assert result.returncode == 0, result.stdout + result.stderr
@@ -211,6 +212,7 @@ def test_cars_with_every_controller_from_one_command(checkout):
     assert all(one["dream_steps"] > 0 for one in scores) and scores[0]["weights"] != scores[1]["weights"]
 
 
+@pytest.mark.slow
 def test_results_folder_that_was_half_deleted_is_made_whole(edited, finished):
     experiment = edited.folder / "results" / "doom-smoke"
     table = (finished.folder / "results/doom-smoke/table.csv").read_bytes()
