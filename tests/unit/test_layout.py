@@ -67,3 +67,11 @@ def _all_imports(path: Path) -> set[str]:
     tree = ast.parse(path.read_text())
     found = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
     return found | {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+
+
+def test_stages_that_choose_a_device_hold_a_gpu_of_their_own():
+    """Without `uses_gpu` a stage would share the GPU of another one."""
+    for path in sorted((PACKAGE / "stages").glob("*.py")):
+        source = path.read_text()
+        if path.name not in ("stage.py", "__init__.py"):
+            assert ("resolve_device(" in source) == ("uses_gpu = True" in source), path.name

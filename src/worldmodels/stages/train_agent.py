@@ -21,6 +21,7 @@ class TrainAgent(Stage):
     """Options of train_agent."""
 
     Block: ClassVar = TrainAgentBlock
+    uses_gpu = True
 
     output: Path = output_file("The agent's file to write, safetensors")
     episodes: Path = output_file("The episodes of its score to write, CSV")
