@@ -38,12 +38,13 @@ def atari_datasets(config: Config) -> Iterator[tuple[str, AtariDatasetOptions, s
 
 def atari_dataset(config: Config, name: str) -> tuple[AtariDatasetOptions, str]:
     """(options, game) of the Atari data set NAME-GAME. Raises UserError with the nearest name when there is none."""
-    known = {full: (options, game) for full, options, game in atari_datasets(config)}
-    if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f" Did you mean '{close[0]}'?" if close else ""
-        raise UserError(f"there is no Atari data set '{name}'.{hint} config.yaml defines: {', '.join(sorted(known))}.")
-    return known[name]
+    for full, options, game in atari_datasets(config):
+        if full == name:
+            return options, game
+    known = sorted(full for full, _, _ in atari_datasets(config))
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean '{close[0]}'?" if close else ""
+    raise UserError(f"there is no Atari data set '{name}'.{hint} config.yaml defines: {', '.join(known)}.")
 
 
 def atari_shards(config: Config, name: str, split: str) -> list[str]:

@@ -19,6 +19,7 @@ import numpy as np
 
 from worldmodels.config.atari import CHUNK_FRAMES
 from worldmodels.data.rollouts import DiskFile
+from worldmodels.data.shards import damaged, open_whole_shard
 from worldmodels.errors import UserError
 from worldmodels.runtime.files import atomic_path
 
@@ -129,25 +130,7 @@ def write_atari_shard(
 
 def open_atari_shard(path: Path) -> h5py.File:
     """Open a shard for reading. Raises UserError unless it is a whole shard of this format."""
-    if not path.is_file():
-        raise UserError(f"{path} does not exist. Ask snakemake for the target again: it collects what is missing.")
-    try:
-        file = h5py.File(path, "r", rdcc_nbytes=0)
-    except OSError:
-        raise damaged(path, "is not a complete HDF5 file", "the writer never finished it") from None
-    try:
-        if file.attrs.get("format") != FORMAT or not file.attrs.get("complete"):
-            raise damaged(path, "is not an Atari shard of this version", f"format {file.attrs.get('format')!r}")
-        problem = inconsistency(file)
-        if problem is not None:
-            raise damaged(path, "is not consistent", problem)
-    except (OSError, KeyError, RuntimeError) as error:
-        file.close()
-        raise damaged(path, "is not a complete HDF5 file", str(error)) from None
-    except UserError:
-        file.close()
-        raise
-    return file
+    return open_whole_shard(path, "an Atari shard", FORMAT, inconsistency, cache_bytes=0)
 
 
 def inconsistency(file: h5py.File) -> str | None:
@@ -166,14 +149,6 @@ def inconsistency(file: h5py.File) -> str | None:
     if actions.max() >= len(file.attrs["action_codes"]):
         return f"action {actions.max()} is not one of {len(file.attrs['action_codes'])}"
     return None
-
-
-def damaged(path: Path, what: str, detail: str) -> UserError:
-    """The error of a shard that cannot be used."""
-    return UserError(
-        f"{path} {what} ({path.stat().st_size:,} bytes; {detail}). Delete it and run the same command: only this shard "
-        "is collected again."
-    )
 
 
 class AtariStore:

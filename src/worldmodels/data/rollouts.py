@@ -14,7 +14,7 @@ import h5py
 import hdf5plugin
 import numpy as np
 
-from worldmodels.errors import UserError
+from worldmodels.data.shards import damaged, open_whole_shard
 from worldmodels.runtime.files import atomic_path
 
 FORMAT = "worldmodels-rollouts-1"
@@ -160,25 +160,7 @@ def whole_chunks(pieces: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray
 
 def open_shard(path: Path) -> h5py.File:
     """Open a shard for reading. Raises UserError unless it is a whole shard of this format."""
-    if not path.is_file():
-        raise UserError(f"{path} does not exist. Ask snakemake for the target again: it collects what is missing.")
-    try:
-        file = h5py.File(path, "r", rdcc_nbytes=2_000_000)
-    except OSError:
-        raise _damaged(path, "is not a complete HDF5 file", "the writer never finished it") from None
-    try:
-        if file.attrs.get("format") != FORMAT or not file.attrs.get("complete"):
-            raise _damaged(path, "is not a rollout shard of this version", f"format {file.attrs.get('format')!r}")
-        problem = inconsistency(file)
-        if problem is not None:
-            raise _damaged(path, "is not consistent", problem)
-    except (OSError, KeyError, RuntimeError) as error:
-        file.close()
-        raise _damaged(path, "is not a complete HDF5 file", str(error)) from None
-    except UserError:
-        file.close()
-        raise
-    return file
+    return open_whole_shard(path, "a rollout shard", FORMAT, inconsistency, cache_bytes=2_000_000)
 
 
 def inconsistency(file: h5py.File) -> str | None:
@@ -194,13 +176,6 @@ def inconsistency(file: h5py.File) -> str | None:
     if not len(file["deaths"]) == len(file["seeds"]) == len(offsets) - 1:
         return f"{len(offsets) - 1} episodes, but {len(file['deaths'])} deaths and {len(file['seeds'])} seeds"
     return None
-
-
-def _damaged(path: Path, what: str, detail: str) -> UserError:
-    return UserError(
-        f"{path} {what} ({path.stat().st_size:,} bytes; {detail}). Delete it and run the same command: only this shard "
-        "is collected again."
-    )
 
 
 class RolloutFrames:
@@ -243,7 +218,7 @@ class RolloutFrames:
             try:
                 pieces.append(self._file(shard)["frames"][start - offset : end - offset])
             except OSError as error:
-                raise _damaged(self.paths[shard], "is not a complete HDF5 file", str(error)) from None
+                raise damaged(self.paths[shard], "is not a complete HDF5 file", str(error)) from None
             start = end
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
