@@ -9,6 +9,7 @@ from worldmodels.config import captions
 from worldmodels.config.published_weights import released_files
 from worldmodels.provenance import code_fingerprint
 from worldmodels.runtime import cluster
+from worldmodels.runtime.finished import forget_all
 from worldmodels.runtime.head import take_lock
 
 
@@ -248,3 +249,11 @@ def start_head():
 
 onstart:
     start_head()
+
+
+onsuccess:
+    forget_all(Path("results"))
+
+
+onerror:
+    forget_all(Path("results"))

@@ -26,9 +26,10 @@ from worldmodels.config.blocks import parse_block
 from worldmodels.config.options import Options
 from worldmodels.errors import UserError
 from worldmodels.provenance import code_fingerprint, read_provenance, record_provenance
+from worldmodels.runtime import finished
 from worldmodels.runtime.files import disk_problem, file_checksum
 from worldmodels.runtime.state import StateFolder
-from worldmodels.runtime.stop import Interrupted, StopRequest
+from worldmodels.runtime.stop import Interrupted, StopRequest, snakemake_ancestor
 
 log = logging.getLogger("worldmodels")
 
@@ -179,12 +180,14 @@ def _run(stage: Stage) -> None:
     facts = stage.facts()
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     log.info("%s on %s, %d threads", stage.name(), device, stage.threads or available_cores())
-    with StateFolder(stage.outputs()[0], key, stop) as state, _gpu_of_its_own(device, stop):
-        type(stage).state = state
-        stage.run()
-        costs = {name: round(value, 2) for name, value in asdict(state.costs).items()}
-        for product in stage.outputs():
-            record_provenance(product, {**facts, "device": str(device), "checkpoints": costs}, began)
+    with StateFolder(stage.outputs()[0], key, stop) as state:
+        kept = finished.kept_folder(state.path)
+        if finished.take_back(kept, stage.outputs()):
+            log.info("%s had finished before Snakemake noted it; its outputs are taken back", stage.name())
+        else:
+            _compute(stage, state, device, {**facts, "device": str(device)}, began)
+        if snakemake_ancestor() is not None:
+            finished.keep(kept, stage.outputs())
         state.remove()
     log.info(
         "%s finished in %.0f s, %.1f s of it for %d checkpoints",
@@ -193,6 +196,16 @@ def _run(stage: Stage) -> None:
         state.costs.seconds,
         state.costs.count,
     )
+
+
+def _compute(stage: Stage, state: StateFolder, device: Any, facts: dict[str, Any], began: float) -> None:
+    """Run the stage, with a GPU of its own where it uses one, and record where its outputs came from."""
+    with _gpu_of_its_own(device, state.stop):
+        type(stage).state = state
+        stage.run()
+    costs = {name: round(value, 2) for name, value in asdict(state.costs).items()}
+    for product in stage.outputs():
+        record_provenance(product, {**facts, "checkpoints": costs}, began)
 
 
 def _gpu_of_its_own(device: Any, stop: StopRequest) -> AbstractContextManager[object]:
