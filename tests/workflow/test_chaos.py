@@ -106,7 +106,8 @@ def test_chaos_changes_no_byte(small_disk, checkout, finished, capsys):
     while len(kills) < KILLS:
         kills += [name for name in [kill_one(checkout, source)] if name is not None]
         present = sound_products(checkout, spoiled)
-        # A head that dies between a stage's end and its own note of it takes the output for incomplete and makes it again.
+        # A head that dies between a stage's end and its own note of it lets the next one delete the output: the stage takes
+        # it back (runtime/finished.py), but another kill may come before.
         remade += [path for path, checksum in known.items() if present.get(path) != checksum]
         if TARGET.removeprefix("results/") in checksums(checkout):
             shutil.rmtree(
@@ -129,7 +130,7 @@ def test_chaos_changes_no_byte(small_disk, checkout, finished, capsys):
     counts = ", ".join(f"{name} {kills.count(name)}" for name in sorted(set(kills)))
     with capsys.disabled():
         print(
-            f"\nchaos: {len(kills)} kills ({counts}), 1 full disk, 2 files cut, {len(remade)} finished files made again, ",
+            f"\nchaos: {len(kills)} kills ({counts}), 1 full disk, 2 files cut, {len(remade)} finished files deleted by Snakemake and taken back or made again, ",
             end="",
         )
         print(f"{time.monotonic() - begin:.0f} s")
