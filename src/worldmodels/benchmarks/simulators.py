@@ -10,7 +10,7 @@ from worldmodels.config.simulators import RESOptions, SimulatorTraining
 from worldmodels.data.windows import Windows
 from worldmodels.models.res.network import RES
 from worldmodels.runtime.device import autocast, available_cores, has_fast_bf16, resolve_device, set_threads
-from worldmodels.simulators.recurrent import RecurrentSimulator
+from worldmodels.simulators.video import VideoSimulator
 from worldmodels.stages.train_simulator import SubsequenceObjective, optimiser_of
 
 SECONDS = 20.0
@@ -145,7 +145,7 @@ def measure_imagination(batch: int, device: torch.device) -> dict[str, float]:
 
 def dream_of(options: RESOptions, batch: int, device: torch.device, render: bool = False) -> Callable[[], None]:
     """Some imagined steps of a batch."""
-    simulator = RecurrentSimulator(RES(options).to(device))
+    simulator = VideoSimulator(RES(options).to(device))
     frames = torch.randint(0, 256, (batch, 2, options.height, options.width, options.channels), dtype=torch.uint8)
     actions = torch.zeros(batch, 1, dtype=torch.long, device=device)
     begin = simulator.advance(simulator.observe(frames.to(device), actions), actions[:, 0])
