@@ -10,7 +10,7 @@ from torch import nn
 
 from worldmodels.config.acvp import ACVPOptions, CopyLastOptions
 from worldmodels.config.acvp_presets import MODELS
-from worldmodels.models.acvp.action import FactoredTransform, GatedFeatures
+from worldmodels.models.acvp.action import FactoredTransform, GatedFeatures, factor_similarity
 from worldmodels.models.acvp.lstm import ClippedLSTM
 from worldmodels.models.video.files import build_network
 from worldmodels.simulators.video import VideoSimulator
@@ -104,6 +104,14 @@ def test_action_transform_is_the_formula():
     acted = np.stack([numbers["acting.weight"][:, index] for index in (0, 2)]) + numbers["acting.bias"]
     expected = np.einsum("hf,bf->bh", numbers["decoding.weight"], encoded * acted) + numbers["decoding.bias"]
     np.testing.assert_allclose(layer(hidden, action).detach().numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_actions_with_the_same_factors_are_alike_and_opposite_ones_unlike():
+    layer = FactoredTransform(5, ACTIONS, 2)
+    with torch.no_grad():
+        layer.acting.weight.copy_(torch.tensor([[1.0, 2.0, -1.0], [1.0, 2.0, -1.0]]))
+    expected = torch.tensor([[1.0, 1, -1], [1, 1, -1], [-1, -1, 1]])
+    torch.testing.assert_close(factor_similarity(layer), expected)
 
 
 def test_gating_before_the_lstm_is_the_formula():

@@ -5,6 +5,7 @@ from its code.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from worldmodels.config.acvp import ACVPOptions, CopyLastOptions
@@ -140,7 +141,18 @@ def copy_last(**changes: Any) -> SimulatorTraining:
 
 
 CURRICULA: dict[str, Callable[[int], Curriculum]] = {
-    **{name: lambda actions=18, name=name: curriculum_of(name, actions) for name in MODELS},
-    **{f"{name}-laptop": lambda actions=18, name=name: laptop(name, actions) for name in MODELS},
+    **{name: partial(curriculum_of, name) for name in MODELS},
+    **{f"{name}-laptop": partial(laptop, name) for name in MODELS},
 }
 """By name; each takes the number of actions."""
+
+
+def stage_of_curriculum(name: str, stage: str, actions: int = 18) -> SimulatorTraining:
+    """One stage of one curriculum."""
+    return CURRICULA[name](actions)[stage]
+
+
+STAGE_PRESETS: dict[str, Callable[[int], SimulatorTraining]] = {
+    f"{name}-{stage}": partial(stage_of_curriculum, name, stage) for name in CURRICULA for stage in STEPS
+}
+"""Every stage as a named training, such as acvp-recurrent-laptop-3-step; each takes the number of actions."""

@@ -1,5 +1,6 @@
 """Any learned simulator from its weights file: the file says of itself what it is."""
 
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,10 @@ import torch
 from worldmodels.config.simulators import OPTIONS_OF_KIND
 from worldmodels.data.windows import Windows
 from worldmodels.errors import UserError
-from worldmodels.models.video.files import load_network
+from worldmodels.models.video.files import module_of
 from worldmodels.runtime.weights import read_kind
 from worldmodels.simulators.protocol import Simulator
-from worldmodels.simulators.video import VideoSimulator
+from worldmodels.simulators.video import load as load_video_simulator
 
 
 def load_simulator(path: Path, device: torch.device, starts: Windows | None = None) -> Simulator[Any]:
@@ -24,7 +25,7 @@ def load_simulator(path: Path, device: torch.device, starts: Windows | None = No
     """
     kind = read_kind(path)
     if kind in OPTIONS_OF_KIND:
-        return VideoSimulator(load_network(path).to(device), starts)
+        return load_video_simulator(path, device, starts)
     if kind != "mdn_rnn":
         raise UserError(f"{path} holds weights of '{kind}', which is no simulator.")
     # By name: simulators of video depend on no code of V and M.
@@ -32,3 +33,8 @@ def load_simulator(path: Path, device: torch.device, starts: Windows | None = No
     vae = path.parent.parent / "vae" / path.name
     simulator: Simulator[Any] = files.load_world_model_files(vae, path, None, device).model
     return simulator
+
+
+def simulator_modules(kinds: Iterable[str]) -> list[str]:
+    """Modules whose code a stage depends on that runs simulators of these kinds: res, acvp, copy_last, mdn_rnn."""
+    return sorted({module_of(kind) if kind in OPTIONS_OF_KIND else "models.files" for kind in kinds})

@@ -10,6 +10,7 @@ Predictions are means: nothing is random but where `start` begins, and the tempe
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from worldmodels.config.models import ControllerOptions
 from worldmodels.data.windows import Windows
+from worldmodels.models.video.files import load_network
 from worldmodels.models.video.network import VideoNetwork
 from worldmodels.models.world_model import RowNoise
 
@@ -73,6 +75,22 @@ class VideoSimulator:
     def device(self) -> torch.device:
         """Where its weights are."""
         return self.network.mean.device
+
+    @property
+    def frame_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of its frames."""
+        return self.options.height, self.options.width, self.options.channels
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that were learned."""
+        return sum(value.numel() for value in self.network.parameters())
+
+    def seen(self, frames: Tensor) -> Tensor:
+        """Frames (..., H, W, C) uint8 with no more in them than the simulator can tell apart: two classes, or all."""
+        if self.options.pixels != "two-class":
+            return frames
+        return self.network.frames(self.network.observations(frames))
 
     @torch.no_grad()
     def start(self, rng: RowNoise) -> VideoState:
@@ -184,3 +202,8 @@ class VideoSimulator:
             return
         if actions.is_floating_point() or not 0 <= int(actions.min()) <= int(actions.max()) < self.action_size:
             raise ValueError(f"actions must be whole numbers from 0 to {self.action_size - 1}, the actions of the game")
+
+
+def load(path: Path, device: torch.device, starts: Windows | None = None) -> VideoSimulator:
+    """Read a simulator from its weights file. Raises UserError when the file is damaged or holds no simulator of video."""
+    return VideoSimulator(load_network(path).to(device), starts)

@@ -23,6 +23,12 @@ class FactoredTransform(nn.Module):
         return self.decoding(self.encoding(memory) * self.acting(actions))
 
 
+def factor_similarity(transform: FactoredTransform) -> Tensor:
+    """Cosine (A, A) between the factors of each two actions (Oh et al. 2015): near 1 where they do the same."""
+    factors = torch.nn.functional.normalize(transform.acting.weight.detach().T, dim=1)  # (A, factors)
+    return factors @ factors.T
+
+
 class GatedFeatures(nn.Module):
     """The open re-implementation's: leaky(W y) * leaky(W a), before the LSTM."""
 
