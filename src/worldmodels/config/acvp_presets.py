@@ -122,8 +122,6 @@ def laptop(name: str, actions: int = 18) -> Curriculum:
     model = MODELS[name](**{**LAPTOP_SIZES, **units, **convolutions, "actions": actions})
     stages = curriculum(model, learning_rate_factor=1.0, batch_size=16, final_learning_rate_fraction=0.1)
     lengths = {"1-step": (3000, 1e-3), "3-step": (600, 2e-4), "5-step": (400, 2e-4), "5-step-reward": (200, 2e-4)}
-    if model.memory == "frames":  # one prediction a window, where an LSTM is taught ten
-        stages["1-step"] = stages["1-step"].model_copy(update={"batch_size": 32})
     return {
         stage: training.model_copy(update={"updates": lengths[stage][0], "learning_rate": lengths[stage][1]})
         for stage, training in stages.items()
