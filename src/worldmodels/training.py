@@ -50,11 +50,22 @@ class FitOptions:
     unit: str
     gradient_clip: float | None = None  # cut each gradient to this absolute value
     optimiser: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] = fused_adam
+    finished: Callable[[list[dict[str, float]]], bool] = lambda history: False  # asked after each row: stop early?
 
 
 def cosine_decay(step: int, steps: int, last: float) -> float:
     """Factor of the step size: from 1 at step 0 to `last` at the end, along half a cosine."""
     return last + (1 - last) * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
+def on_plateau(history: list[dict[str, float]], rows: int, improvement: float) -> bool:
+    """Whether the loss of the last `rows` rows is not lower, by the share `improvement`, than that of as many before them.
+
+    The loss is the sum of a row's metrics. Early on, with fewer than 2 * rows, the answer is no.
+    """
+    losses = [sum(value for name, value in row.items() if name != "step") for row in history]
+    last, before = sum(losses[-rows:]), sum(losses[-2 * rows : -rows])
+    return len(losses) >= 2 * rows and last > (1 - improvement) * before
 
 
 class Trainer:
@@ -172,6 +183,8 @@ def fit(
             trainer.record(metrics)
             shown = trainer.close_row(step + 1) if (step + 1) % row_every == 0 or step + 1 == options.steps else {}
             progress.advance(items, **shown)
+            if shown and options.finished(trainer.history):
+                break
             if state.due and step + 1 < options.steps:
                 trainer.checkpoint(state, step + 1)
                 state.leave_if_stopped()

@@ -4,7 +4,8 @@ import itertools
 
 import torch
 
-from worldmodels.config.simulators import RESOptions, convolution
+from worldmodels.config.simulators import RESOptions
+from worldmodels.config.video import convolution
 from worldmodels.data.windows import Windows
 from worldmodels.seeds import integer_seed
 

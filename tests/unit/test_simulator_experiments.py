@@ -97,10 +97,13 @@ def test_unknown_names_get_the_nearest(config):
 
 
 def test_scoring_reads_other_frames_than_training(config):
-    train = simulator_blocks.training_inputs(config, "atari-res", "pong")["shards"]
+    place = {"experiment": "atari-res", "game": "pong", "seed": "1", "simulator": "pdt-0"}
+    train = simulator_blocks.training_inputs(config, place)["shards"]
     test = simulator_blocks.test_shards(config, "atari-res", "pong")
     assert (len(train), len(test)) == (50, 10) and not set(train) & set(test)
-    online = simulator_blocks.training_inputs(config, "atari-res-online-smoke", "pong")
+    online = simulator_blocks.training_inputs(
+        config, {**place, "experiment": "atari-res-online-smoke", "simulator": "pdt-0-100"}
+    )
     assert online == {"agent": ["results/agents/dqn-smoke/pong/agent.safetensors"]}
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodels.benchmarks.simulators import operations_per_step
 from worldmodels.config.load import load_config
 from worldmodels.config.simulator_experiments import SimulatorEntry
-from worldmodels.config.simulators import RESOptions, convolution
+from worldmodels.config.simulators import RESOptions
+from worldmodels.config.video import convolution
 from worldmodels.errors import UserError
 from worldmodels.figures.claims import RES as CLAIMS
 from worldmodels.figures.claims_page import REPOSITORY, claims_text, numbers_text, read_reports
@@ -32,10 +32,11 @@ from worldmodels.figures.simulator_tables import (
     simulator_markdown,
 )
 from worldmodels.models.res.network import RES
+from worldmodels.models.video.operations import multiply_adds
 from worldmodels.simulators.costs import costs_of, seconds_in_turns
 from worldmodels.simulators.error_file import Costs, read_errors, write_errors
 from worldmodels.simulators.prediction_error import HorizonErrors
-from worldmodels.simulators.recurrent import RecurrentSimulator
+from worldmodels.simulators.video import VideoSimulator
 
 CONFIG = load_config(REPOSITORY / "config.yaml")
 SMALL = RESOptions(
@@ -92,21 +93,20 @@ def test_short_horizons_leave_cells_empty():
 
 def test_frames_seen_are_the_papers():
     """One update sees 16 x (10 + 15) frames, and half a million of them 200 million."""
-    assert frames_seen(SimulatorEntry()) == 200_000_000
-    assert frames_seen(SimulatorEntry(subsequences=2, updates=2, scheme="100%PDT")) == 16 * (10 + 30)
+    assert frames_seen([SimulatorEntry()]) == 200_000_000
+    assert frames_seen([SimulatorEntry(subsequences=2, updates=2, scheme="100%PDT")]) == 16 * (10 + 30)
 
 
 @pytest.mark.parametrize("feedback", ["frame", "hidden"])
 def test_counted_operations_are_those_of_the_layers(feedback):
     options = SMALL.model_copy(update={"feedback": feedback, "separate_weights": feedback == "hidden"})
     torch.manual_seed(1)
-    costs = costs_of(RecurrentSimulator(RES(options)))
-    parts = operations_per_step(options)
-    transition = parts["imagining"] or parts["observing"]
-    drawn = transition + parts["decoder"] + (parts["encoder"] if feedback == "frame" else 0)
+    costs = costs_of(VideoSimulator(RES(options)))
+    counted = multiply_adds(options)
+    drawn = counted.imagine + (0 if feedback == "frame" else counted.draw)
     # The last layer is run as a denser convolution, which takes in a border that the layer itself does not have.
     assert 2 * drawn <= costs.operations_drawn < 2.4 * drawn
-    assert costs.operations == (costs.operations_drawn if feedback == "frame" else 2 * transition)
+    assert costs.operations == (costs.operations_drawn if feedback == "frame" else 2 * counted.imagine)
     assert costs.parameters == sum(value.numel() for value in RES(options).parameters())
 
 

@@ -289,7 +289,7 @@ def test_named_keys_are_those_of_config_yaml():
         for job in experiment_jobs(config, name):
             for key, value in _leaves(job.block.model_dump(mode="json")):
                 path = config_key(config, job, key)
-                told_nowhere = key.split(".")[0] in ("family", "families") or path.endswith((".agent", ".games"))
+                told_nowhere = key.split(".")[0] in ("kind", "kinds") or path.endswith((".agent", ".games"))
                 if value is not None and not told_nowhere:  # such as the task of a controller that never plays it
                     assert _value_at(whole, path) == value, path
                     checked += 1

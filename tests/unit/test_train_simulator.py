@@ -8,7 +8,7 @@ import torch
 from test_atari_store import make_shard
 
 from worldmodels.__main__ import main
-from worldmodels.simulators.recurrent import load_recurrent_simulator
+from worldmodels.simulators.load import load_simulator
 
 MODEL = {
     **{"height": 8, "width": 8, "channels": 1, "actions": 6, "hidden_size": 12, "fusion_size": 12},
@@ -36,7 +36,7 @@ def test_stage_writes_weights_history_and_provenance_and_the_same_bytes_again(sh
     assert (shards / "a.safetensors").read_bytes() == (shards / "b.safetensors").read_bytes()
     assert [row["step"] for row in csv.DictReader((shards / "a.csv").open())] == list("123456")
     assert (shards / "a.safetensors.provenance.json").exists()
-    simulator = load_recurrent_simulator(shards / "a.safetensors", torch.device("cpu"))
+    simulator = load_simulator(shards / "a.safetensors", torch.device("cpu"))
     assert simulator.options.height == 8 and simulator.network.mean.item() > 0
 
 
@@ -76,7 +76,7 @@ def online_block(**changes):
 def test_simulator_learns_while_the_game_goes_on(tmp_path):
     words = ["--seed", "1", "--threads", "1", "--device", "cpu", "--config", json.dumps(online_block())]
     assert main(["train_simulator", "--weights", str(tmp_path / "w"), "--metrics", str(tmp_path / "m"), *words]) == 0
-    simulator = load_recurrent_simulator(tmp_path / "w", torch.device("cpu"))
+    simulator = load_simulator(tmp_path / "w", torch.device("cpu"))
     assert 20 < simulator.network.mean.item() < 150  # Pong's brown and green, as grey
 
 

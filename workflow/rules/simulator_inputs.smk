@@ -15,16 +15,19 @@ def simulator_products(name):
 
 @clear_errors
 def training_frames(wildcards):
-    """Input function: the shards to train on, or the agent that plays meanwhile."""
-    return simulator_blocks.training_inputs(CONFIG, wildcards.experiment, wildcards.game)
+    """Input function: the shards to train on, or the agent that plays meanwhile; and the weights to go on from."""
+    return simulator_blocks.training_inputs(CONFIG, wildcards)
 
 
 def training_options(wildcards, input):
     """Options of train_simulator that name them: folder and count, since 1,000 paths would overflow a command line."""
-    dataset = simulator_blocks.game_dataset(CONFIG, wildcards.experiment, wildcards.game)
+    words = []
     if "shards" in input.keys():
-        return f"--dataset results/data/{dataset} --shards {len(input.shards)}"
-    return f"--agent {input.agent}" if "agent" in input.keys() else ""
+        dataset = simulator_blocks.game_dataset(CONFIG, wildcards.experiment, wildcards.game)
+        words.append(f"--dataset results/data/{dataset} --shards {len(input.shards)}")
+    words += [f"--agent {input.agent}"] if "agent" in input.keys() else []
+    words += [f"--start-from {input.start_from}"] if "start_from" in input.keys() else []
+    return " ".join(words)
 
 
 @clear_errors

@@ -18,6 +18,7 @@ BENCHMARKS = {
     "honesty": "worldmodels.benchmarks.honesty:measure_honesty",
     "parity": "worldmodels.benchmarks.parity:measure_parity",
     "precision": "worldmodels.benchmarks.precision:measure_precision",
+    "acvp": "worldmodels.benchmarks.simulators:measure_acvp",
     "simulators": "worldmodels.benchmarks.simulators:measure_simulators",
 }
 

@@ -1,16 +1,22 @@
-"""How fast recurrent simulators train, beside a plain matrix product, and imagine, with and without drawing."""
+"""How fast simulators of video train, beside a plain matrix product, and imagine, with and without drawing."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from worldmodels.benchmarks.timing import alternate
+from worldmodels.config.acvp_presets import CURRICULA, compression, paper
 from worldmodels.config.simulators import RESOptions, SimulatorTraining
+from worldmodels.config.training import Precision
+from worldmodels.config.video import VideoOptions
+from worldmodels.data.schemes import observed_flags
 from worldmodels.data.windows import Windows
-from worldmodels.models.res.network import RES
+from worldmodels.models.video.files import build_network
+from worldmodels.models.video.operations import multiply_adds
 from worldmodels.runtime.device import autocast, available_cores, has_fast_bf16, resolve_device, set_threads
-from worldmodels.simulators.recurrent import RecurrentSimulator
+from worldmodels.simulators.video import VideoSimulator
 from worldmodels.stages.train_simulator import SubsequenceObjective, optimiser_of
 
 SECONDS = 20.0
@@ -20,68 +26,63 @@ DREAM_STEPS = 10
 INDEPENDENT = {"feedback": "hidden", "separate_weights": True}
 
 
-def operations_per_step(options: RESOptions) -> dict[str, int]:
-    """Multiply-adds of one step of one game: of what each part's weights take in. Counted by running it."""
-    counts = {"encoder": 0, "observing": 0, "imagining": 0, "decoder": 0}
-    network = RES(options).eval()
-    for part in counts:
-        module = getattr(network, part)
-        for layer in [] if module is None else module.modules():
-            if isinstance(layer, torch.nn.Linear | torch.nn.Conv2d | torch.nn.ConvTranspose2d):
-                layer.register_forward_hook(_counter(counts, part))
-    with torch.no_grad():
-        state = network.initial_state(1)
-        frame = torch.zeros(1, 1, options.channels, options.height, options.width)
-        action = torch.zeros(1, 1, dtype=torch.long)
-        state = network.observe(frame, action, state)
-        network.imagine(state, action[:, 0], frame[:, 0])
-        network.draw(state.hidden)
-    if options.feedback == "frame":
-        counts["encoder"] //= 2  # it ran in both steps
-    if network.imagining is None:
-        counts["observing"] //= 2
-    return counts
-
-
-def _counter(counts: dict[str, int], part: str) -> Callable[..., None]:
-    def count(layer: Any, inputs: Any, output: torch.Tensor) -> None:
-        if isinstance(layer, torch.nn.Linear):
-            counts[part] += layer.in_features * layer.out_features
-        elif isinstance(layer, torch.nn.ConvTranspose2d):
-            counts[part] += layer.weight.numel() * inputs[0].shape[2] * inputs[0].shape[3]
-        else:
-            counts[part] += layer.weight.numel() * output.shape[2] * output.shape[3]
-
-    return count
-
-
 def operations_per_update(training: SimulatorTraining) -> float:
-    """Floating-point operations of an update: warm-up forwards, then T steps forwards and twice that backwards.
+    """Floating-point operations of an update: warm-up and T steps forwards, and twice that backwards where gradients go.
 
-    No gradient is computed for the first layer's real frames, which is counted all the same: a share of 2 %.
+    No gradient is computed for the first layer's real frames, which is counted all the same: a share of 1 to 2 %.
     """
-    counts = operations_per_step(training.model)
-    step = counts["encoder"] + (counts["imagining"] or counts["observing"])
-    observed = counts["encoder"] + counts["observing"]
-    one = training.warm_up * observed + 3 * training.subsequence * (step + counts["decoder"])
-    return 2.0 * one * training.batch_size
+    observe, imagine, draw = multiply_adds(training.model)
+    if training.model.feedback == "frame":
+        imagine -= draw  # the frame that the step before it was scored on
+    flags = observed_flags(training.scheme, training.updates, training.subsequence)
+    steps = sum(observe if real else imagine for real in flags) + len(flags) * draw
+    warm_up = (training.warm_up + 2 * training.warm_up_gradient) * observe
+    return 2.0 * (warm_up + 3 * steps) * training.batch_size
 
 
 def measure_simulators() -> dict[str, Any]:
-    """Training of the paper's baseline against a matrix product, and imagined steps a second of its two forms."""
-    set_threads(available_cores())
-    device = resolve_device("auto")
-    result: dict[str, Any] = {"device": str(device)}
-    precisions = ["fp32", *(["bf16"] if has_fast_bf16(device) else [])]
-    for precision in precisions:
+    """Training of RES's baseline against a matrix product, and imagined steps a second of its two forms."""
+    device, result = prepare()
+    for precision in precisions(device):
         for scheme in ("0%PDT", "100%PDT"):
             training = SimulatorTraining(precision=precision, scheme=scheme)
             result |= {
                 f"{precision}_{scheme}_{name}": value for name, value in measure_training(training, device).items()
             }
     for batch in (1, 64):
-        result |= {f"batch_{batch}_{name}": value for name, value in measure_imagination(batch, device).items()}
+        forms = (RESOptions(), RESOptions(**INDEPENDENT))
+        result |= {f"batch_{batch}_{name}": value for name, value in measure_imagination(forms, batch, device).items()}
     return result
+
+
+def measure_acvp() -> dict[str, Any]:
+    """Training of Oh's networks against a matrix product, and imagined steps a second of `paper` and `compression`."""
+    device, result = prepare()
+    for precision in precisions(device):
+        for name, stage in (
+            ("acvp-recurrent", "1-step"),
+            ("acvp-recurrent", "5-step"),
+            ("acvp-feed-forward", "1-step"),
+        ):
+            training = CURRICULA[name](18)[stage].model_copy(update={"precision": precision})
+            figures = measure_training(training, device)
+            result |= {f"{precision}_{name}_{stage}_{key}": value for key, value in figures.items()}
+    for batch in (1, 64):
+        figures = measure_imagination((paper(), compression()), batch, device)
+        result |= {f"batch_{batch}_{key}": value for key, value in figures.items()}
+    return result
+
+
+def prepare() -> tuple[torch.device, dict[str, Any]]:
+    """The device, with all its cores, and the first figures: which it is, and how busy the machine is without us."""
+    set_threads(available_cores())
+    device = resolve_device("auto")
+    return device, {"device": str(device), "load_before": os.getloadavg()[0]}
+
+
+def precisions(device: torch.device) -> list[Precision]:
+    """Those that the hardware multiplies in."""
+    return ["fp32", "bf16"] if has_fast_bf16(device) else ["fp32"]
 
 
 def measure_training(training: SimulatorTraining, device: torch.device, seconds: float = SECONDS) -> dict[str, float]:
@@ -109,7 +110,7 @@ def measure_training(training: SimulatorTraining, device: torch.device, seconds:
 
 def update_of(training: SimulatorTraining, device: torch.device) -> Callable[[], None]:
     """One update on random frames."""
-    network = RES(training.model).to(device)
+    network = build_network(training.model).to(device)
     optimiser = optimiser_of(training)(network.parameters())
     objective = SubsequenceObjective(network, training, device, ("benchmark",))
     options, steps = training.model, training.window_steps
@@ -127,14 +128,14 @@ def update_of(training: SimulatorTraining, device: torch.device) -> Callable[[],
     return update
 
 
-def measure_imagination(batch: int, device: torch.device) -> dict[str, float]:
-    """Imagined steps a second of the prediction-dependent and -independent forms; the latter also with drawing."""
-    dependent, independent = (dream_of(RESOptions(**form), batch, device) for form in ({}, INDEPENDENT))
+def measure_imagination(forms: tuple[VideoOptions, VideoOptions], batch: int, device: torch.device) -> dict[str, float]:
+    """Imagined steps a second of a prediction-dependent form and an -independent one; the latter also with drawing."""
+    dependent, independent = (dream_of(form, batch, device) for form in forms)
     seconds = SECONDS / 2
     one, other = alternate(dependent, independent, seconds)
-    drawn = dream_of(RESOptions(**INDEPENDENT), batch, device, render=True)
-    both, _ = alternate(drawn, dependent, seconds)
-    steps = batch * DREAM_STEPS
+    drawn = dream_of(forms[1], batch, device, render=True)
+    both, _ = alternate(drawn, independent, seconds)
+    steps = batch * dream_steps(batch)
     return {
         "dependent_steps_per_second": one * steps,
         "independent_steps_per_second": other * steps,
@@ -143,16 +144,21 @@ def measure_imagination(batch: int, device: torch.device) -> dict[str, float]:
     }
 
 
-def dream_of(options: RESOptions, batch: int, device: torch.device, render: bool = False) -> Callable[[], None]:
+def dream_steps(batch: int) -> int:
+    """Steps of a dream that is timed: one of many games takes long enough."""
+    return DREAM_STEPS if batch == 1 else 1
+
+
+def dream_of(options: VideoOptions, batch: int, device: torch.device, render: bool = False) -> Callable[[], None]:
     """Some imagined steps of a batch."""
-    simulator = RecurrentSimulator(RES(options).to(device))
+    simulator = VideoSimulator(build_network(options).to(device))
     frames = torch.randint(0, 256, (batch, 2, options.height, options.width, options.channels), dtype=torch.uint8)
     actions = torch.zeros(batch, 1, dtype=torch.long, device=device)
     begin = simulator.advance(simulator.observe(frames.to(device), actions), actions[:, 0])
 
     def dream() -> None:
         state = begin
-        for _ in range(DREAM_STEPS):
+        for _ in range(dream_steps(batch)):
             state = simulator.advance(state, actions[:, 0])
             if render:
                 simulator.render(state)

@@ -30,7 +30,10 @@ PAPERS = {
     "dropouts-dream-land": "Wellmer & Kwok 2021",
 }
 """Where the published numbers beside ours stand, by an experiment's `published`."""
-SIMULATOR_PAPERS = {"recurrent-environment-simulators": "Chiappa et al. 2017"}
+SIMULATOR_PAPERS = {
+    "recurrent-environment-simulators": "Chiappa et al. 2017",
+    "action-conditional-video-prediction": "Oh et al. 2015",
+}
 
 
 def category(config: Config, experiment: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from worldmodels.config.acvp import ACVPOptions, CopyLastOptions
 from worldmodels.config.atari import AgentTraining, AtariDatasetOptions, OnlineOptions
 from worldmodels.config.datasets import (
     BrownianPolicy,
@@ -24,9 +25,10 @@ from worldmodels.config.experiments import Config, ExperimentOptions, Variant
 from worldmodels.config.models import ControllerOptions, MDNRNNOptions, VAEOptions
 from worldmodels.config.options import Options
 from worldmodels.config.simulator_experiments import SimulatorEntry, SimulatorEvaluation, SimulatorExperiment
-from worldmodels.config.simulators import Convolution, RESOptions
+from worldmodels.config.simulators import RESOptions
 from worldmodels.config.tasks import AtariOptions, AtariRules, CarRacingOptions, TakeCoverOptions
 from worldmodels.config.training import EvaluationOptions, EvolutionOptions, MDNRNNTraining, VAETraining
+from worldmodels.config.video import Convolution
 
 REPOSITORY = Path(__file__).parents[3]
 SCHEMA = REPOSITORY / "workflow" / "schemas" / "config.schema.json"
@@ -54,7 +56,9 @@ GROUPS: dict[str, type[BaseModel]] = {
     "atari_agents.NAME": AgentTraining,
     "simulator_experiments.NAME": SimulatorExperiment,
     "simulator_experiments.NAME.simulators.NAME, and of training": SimulatorEntry,
-    "simulator_experiments.NAME.simulators.NAME.model": RESOptions,
+    "simulator_experiments.NAME.simulators.NAME.model, kind: res": RESOptions,
+    "simulator_experiments.NAME.simulators.NAME.model, kind: acvp": ACVPOptions,
+    "simulator_experiments.NAME.simulators.NAME.model, kind: copy_last": CopyLastOptions,
     "simulator_experiments.NAME.simulators.NAME.model.convolutions": Convolution,
     "simulator_experiments.NAME.online": OnlineOptions,
     "simulator_experiments.NAME.evaluation": SimulatorEvaluation,

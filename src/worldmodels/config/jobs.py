@@ -183,15 +183,16 @@ def _simulators(config: Config, experiment: str) -> Iterator[Job]:
     games = [atari_blocks.game_label(game) for game in options.games]
     for game in games:
         test = tuple(simulator_blocks.test_shards(config, experiment, game))
-        trained_on = simulator_blocks.training_inputs(config, experiment, game)
-        inputs = tuple(path for paths in trained_on.values() for path in paths)
         yield from _atari_frames(config, experiment, game)
         for simulator in options.simulators:
             for seed in options.training_seeds:
                 place = {"experiment": experiment, "game": game, "simulator": simulator, "seed": str(seed)}
+                read = simulator_blocks.training_inputs(config, place)
+                inputs = tuple(path for paths in read.values() for path in paths)
                 trained = _job(config, "train_simulator", inputs, **place)
                 yield trained
-                yield _job(config, "evaluate_simulator", (trained.outputs[0], *test), **place)
+                if simulator in options.scored:
+                    yield _job(config, "evaluate_simulator", (trained.outputs[0], *test), **place)
     yield from _simulator_report(config, experiment, games)
 
 
@@ -203,7 +204,7 @@ def _atari_frames(config: Config, experiment: str, game: str) -> Iterator[Job]:
         name = config.atari_datasets[config.simulator_experiments[experiment].dataset].agent
         start = config.atari_agents[name].start_from
         yield _job(config, "train_agent", () if start is None else (start,), agent=name, game=game)
-    stored = simulator_blocks.training_inputs(config, experiment, game).get("shards", [])
+    stored = simulator_blocks.train_shards(config, experiment, game)
     for path in [*stored, *simulator_blocks.test_shards(config, experiment, game)]:
         split, shard = path.removesuffix(".h5").rsplit("/", 1)[1].split("-")
         inputs = () if agent is None else (agent,)

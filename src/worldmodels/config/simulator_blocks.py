@@ -1,7 +1,6 @@
 """Who makes what in experiments with simulators: their paths and config blocks."""
 
 from collections.abc import Mapping
-from typing import Literal
 
 from pydantic import Field
 
@@ -12,17 +11,14 @@ from worldmodels.config.experiments import Config
 from worldmodels.config.load import nearest, simulator_experiment
 from worldmodels.config.options import Options
 from worldmodels.config.simulator_experiments import SimulatorEntry, SimulatorEvaluation, SimulatorExperiment
-from worldmodels.config.simulators import TrainSimulatorBlock
+from worldmodels.config.simulators import Kind, TrainSimulatorBlock, network_module
 from worldmodels.errors import UserError
-
-Family = Literal["recurrent"]
-"""Modules of worldmodels.simulators that load a simulator from its files."""
 
 
 class EvaluateSimulatorBlock(Options):
     """Block of evaluate_simulator. warm_up, horizon, ...: see SimulatorEvaluation."""
 
-    family: Family
+    kind: Kind
     sequences: int
     horizon: int
     warm_up: int
@@ -32,7 +28,7 @@ class EvaluateSimulatorBlock(Options):
 class TimeSimulatorsBlock(Options):
     """Block of time_simulators."""
 
-    families: dict[str, Family] = Field(description="By simulator")
+    kinds: dict[str, Kind] = Field(description="By simulator")
     speed_batches: list[int]
     speed_seconds: float
     warm_up: int
@@ -47,14 +43,14 @@ class TabulateSimulatorsBlock(Options):
 class PlotSimulatorsBlock(TabulateSimulatorsBlock):
     """Block of plot_simulators: simulators draw the strips."""
 
-    families: dict[str, Family] = Field(description="By simulator")
+    kinds: dict[str, Kind] = Field(description="By simulator")
 
 
 class FilmSimulatorBlock(Options):
     """Block of film_simulator."""
 
     title: str
-    families: dict[str, Family] = Field(description="By simulator")
+    kinds: dict[str, Kind] = Field(description="By simulator")
     warm_up: int
     horizon: int
 
@@ -79,9 +75,9 @@ def game_dataset(config: Config, experiment: str, label: str) -> str:
     return f"{options.dataset}-{label}"
 
 
-def families(options: SimulatorExperiment) -> dict[str, Family]:
-    """The family of each simulator of an experiment."""
-    return dict.fromkeys(options.simulators, "recurrent")
+def kinds_of(options: SimulatorExperiment) -> dict[str, Kind]:
+    """The kind of each simulator in an experiment's table."""
+    return {name: entry.model.kind for name, entry in options.scored.items()}
 
 
 def simulator_folder(experiment: str, game: str, seed: int | str, simulator: str) -> str:
@@ -90,30 +86,45 @@ def simulator_folder(experiment: str, game: str, seed: int | str, simulator: str
 
 
 def simulator_files(
-    config: Config, experiment: str, name: str, game: str | None = None, only_first: bool = False
+    config: Config, experiment: str, name: str, game: str | None = None, only_first: bool = False, stages: bool = False
 ) -> list[str]:
     """One file of every simulator, in the table's order: game by game, simulator by simulator, seed by seed.
 
-    game: only of this one. only_first: only of the first training seed.
+    game: only of this one. only_first: only of the first training seed. stages: of the stages of curricula too.
     """
     options = simulator_experiment(config, experiment)
+    simulators = options.simulators if stages else options.scored
     games = [one for one in options.games if game in (None, game_label(one))]
     seeds = options.training_seeds[:1] if only_first else options.training_seeds
     return [
         f"{simulator_folder(experiment, one, seed, simulator)}/{name}"
         for one in games
-        for simulator in options.simulators
+        for simulator in simulators
         for seed in seeds
     ]
 
 
-def training_inputs(config: Config, experiment: str, game: str) -> dict[str, list[str]]:
-    """What training reads: the shards of a game, or the agent that plays it meanwhile."""
-    dataset = game_dataset(config, experiment, game)
+def training_inputs(config: Config, place: Mapping[str, str]) -> dict[str, list[str]]:
+    """What a training reads: the shards of its game, or the agent that plays it meanwhile; and what it goes on from.
+
+    place: the wildcards of train_simulator.
+    """
+    experiment, game = place["experiment"], place["game"]
+    earlier = simulator_entry(config, experiment, place["simulator"]).after
+    started = {}
+    if earlier is not None:
+        started = {"start_from": [f"{simulator_folder(experiment, game, place['seed'], earlier)}/weights.safetensors"]}
     if simulator_experiment(config, experiment).online is None:
-        return {"shards": atari_shards(config, dataset, "train")}
-    path = agent_file(config, dataset)
-    return {} if path is None else {"agent": [path]}
+        return {"shards": train_shards(config, experiment, game), **started}
+    path = agent_file(config, game_dataset(config, experiment, game))
+    return started if path is None else {"agent": [path], **started}
+
+
+def train_shards(config: Config, experiment: str, game: str) -> list[str]:
+    """The stored shards of a game that its simulators learn from; none where the game goes on meanwhile."""
+    if simulator_experiment(config, experiment).online is not None:
+        return []
+    return atari_shards(config, game_dataset(config, experiment, game), "train")
 
 
 def test_shards(config: Config, experiment: str, game: str) -> list[str]:
@@ -147,16 +158,17 @@ def simulator_block(config: Config, stage: str, place: Mapping[str, str]) -> Opt
     if stage == "train_simulator":
         return train_block(config, name, place["simulator"], place["game"])
     if stage == "evaluate_simulator":
-        simulator_entry(config, name, place["simulator"])
         sizes = {"sequences": evaluation.sequences, "batch_size": evaluation.batch_size}
-        return EvaluateSimulatorBlock(family=families(options)[place["simulator"]], **sizes, **window)
+        return EvaluateSimulatorBlock(
+            kind=simulator_entry(config, name, place["simulator"]).model.kind, **sizes, **window
+        )
     if stage == "time_simulators":
         speed = evaluation.model_dump(include={"speed_batches", "speed_seconds", "warm_up"})
-        return TimeSimulatorsBlock(families=families(options), **speed)
+        return TimeSimulatorsBlock(kinds=kinds_of(options), **speed)
     if stage == "film_simulator":
-        return FilmSimulatorBlock(title=options.title, families=families(options), **window)
+        return FilmSimulatorBlock(title=options.title, kinds=kinds_of(options), **window)
     if stage == "plot_simulators":
-        return PlotSimulatorsBlock(experiment=options, families=families(options))
+        return PlotSimulatorsBlock(experiment=options, kinds=kinds_of(options))
     return TabulateSimulatorsBlock(experiment=options)
 
 
@@ -191,7 +203,7 @@ def figure_inputs(config: Config, experiment: str, figure: str) -> dict[str, lis
     if figure == "error":
         return {"errors": simulator_files(config, experiment, "horizon.h5")}
     if figure == "training":
-        return {"metrics": simulator_files(config, experiment, "metrics.csv")}
+        return {"metrics": simulator_files(config, experiment, "metrics.csv", stages=True)}
     game = figure.removeprefix("strip-")
     return shown_inputs(config, experiment, game)
 
@@ -205,16 +217,19 @@ def shown_inputs(config: Config, experiment: str, game: str) -> dict[str, list[s
 
 
 def simulator_modules(block: Options) -> list[str]:
-    """Modules of the simulators that a stage runs: those of its block's families."""
-    named = getattr(block, "families", None) or {"": getattr(block, "family", None)}
-    return [f"simulators.{family}" for family in sorted({*named.values()} - {None})]
+    """Modules of the networks that a stage runs: those of its block's kinds of simulators."""
+    if isinstance(block, TrainSimulatorBlock):
+        kinds = {block.training.model.kind}
+    else:
+        kinds = {block.kind} if isinstance(block, EvaluateSimulatorBlock) else set(getattr(block, "kinds", {}).values())
+    return [network_module(kind) for kind in sorted(kinds)]
 
 
 SAME_KEYS = ("sequences", "horizon", "warm_up", "batch_size", "speed_batches", "speed_seconds")
 
 
 def config_place(config: Config, stage: str, place: Mapping[str, str], key: str) -> str:
-    """Where in config.yaml a key of a stage's block is said; '' for a family, which is said nowhere."""
+    """Where in config.yaml a key of a stage's block is said."""
     experiment = f"simulator_experiments.{place['experiment']}"
     head, _, rest = key.partition(".")
     if head in SAME_KEYS:
@@ -226,4 +241,4 @@ def config_place(config: Config, stage: str, place: Mapping[str, str], key: str)
     if head == "play":
         dataset = game_dataset(config, place["experiment"], place["game"])
         return atari_place(config, "collect_atari", {"dataset": dataset}, rest)
-    return f"{experiment}.simulators" if head in ("family", "families") else f"{experiment}.{key}"
+    return f"{experiment}.simulators" if head in ("kind", "kinds") else f"{experiment}.{key}"

@@ -1,6 +1,8 @@
 """Experiments with learned simulators of video: what an entry of `simulator_experiments` may say.
 
-A simulator begins as a named training (`preset`), takes what the experiment's `training` says for all, then what it says itself.
+A simulator begins as a named training (`preset`), or as a chain of them (`curriculum`), takes what the experiment's
+`training` says for all, then what it says itself. The stages of a chain become entries of their own, one going on from
+the other; the last one has the simulator's name.
 """
 
 from collections.abc import Mapping
@@ -8,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from worldmodels.config.acvp_presets import CURRICULA, STEPS, copy_last, stage_of_curriculum
 from worldmodels.config.atari import OnlineOptions
 from worldmodels.config.merging import merged
 from worldmodels.config.options import Options
@@ -16,7 +19,23 @@ from worldmodels.config.simulators import SimulatorTraining
 from worldmodels.config.tasks import AtariGame
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
-Preset = Literal["res", "res-independent", "res-laptop", "res-grey", "res-two-class-pong"]
+Preset = Literal["res", "res-independent", "res-laptop", "res-grey", "res-two-class-pong", "copy-last"]
+Curriculum = Literal[
+    "acvp-recurrent",
+    "acvp-feed-forward",
+    "acvp-no-action",
+    "acvp-perceptron",
+    "acvp-paper",
+    "acvp-compression",
+    "acvp-recurrent-laptop",
+    "acvp-feed-forward-laptop",
+    "acvp-no-action-laptop",
+    "acvp-perceptron-laptop",
+    "acvp-paper-laptop",
+    "acvp-compression-laptop",
+]
+"""Names in acvp_presets.CURRICULA."""
+CurriculumStage = Literal["1-step", "3-step", "5-step", "5-step-reward"]
 HORIZONS = (1, 5, 10, 50, 100)
 """Steps ahead whose errors the table gives."""
 FULL_ACTIONS = 18
@@ -26,11 +45,24 @@ class SimulatorEntry(SimulatorTraining):
     """One row of the table: a simulator and its training. What is not said is the preset's."""
 
     preset: Preset = Field("res", description="The named training whose values it takes where it says nothing")
+    curriculum: Curriculum | None = Field(
+        None, description="Instead of a preset: the named chain of trainings, each from the last one's weights"
+    )
+    stage: CurriculumStage = Field("5-step", description="With a curriculum: its last stage that is trained")
+    after: Name | None = Field(
+        None, description="The simulator, named before this one, from whose weights its training goes on"
+    )
+    scored: bool = Field(True, description="It is a row of the table; not so the earlier stages of a curriculum")
 
     @property
     def training(self) -> SimulatorTraining:
         """The training that it amounts to."""
-        return SimulatorTraining(**self.model_dump(exclude={"preset"}))
+        return SimulatorTraining(**self.model_dump(include=set(SimulatorTraining.model_fields)))
+
+    @property
+    def learns(self) -> bool:
+        """Whether there is anything to train."""
+        return self.model.kind != "copy_last"
 
 
 class SimulatorEvaluation(Options):
@@ -56,7 +88,7 @@ class SimulatorExperiment(Options):
     scale: Literal["paper", "laptop", "smoke"] = Field(
         "paper", description="Only 'paper' earns verdicts; 'smoke' only shows that the machinery runs"
     )
-    published: Literal["recurrent-environment-simulators"] | None = Field(
+    published: Literal["recurrent-environment-simulators", "action-conditional-video-prediction"] | None = Field(
         None, description="Paper whose claims its table answers"
     )
     dataset: Name = Field(description="Entry of `atari_datasets`; its test shards are what simulators are scored on")
@@ -79,24 +111,82 @@ class SimulatorExperiment(Options):
                 raise ValueError(f"{name} {values} names one twice")
         return self
 
+    @model_validator(mode="after")
+    def chains_have_beginnings(self) -> Self:
+        """A training that goes on does so from one that is named before it."""
+        names = list(self.simulators)
+        for place, (name, entry) in enumerate(self.simulators.items()):
+            if entry.after is not None and entry.after not in names[:place]:
+                raise ValueError(f"{name} goes on after '{entry.after}', which is not named before it")
+            if entry.continues != (entry.after is not None):
+                raise ValueError(f"{name} has continues: {entry.continues}, but after: {entry.after}: set both or none")
+        if not self.scored:
+            raise ValueError("no simulator is scored: the table would be empty")
+        return self
+
+    @property
+    def scored(self) -> dict[str, SimulatorEntry]:
+        """The rows of the table, by name."""
+        return {name: entry for name, entry in self.simulators.items() if entry.scored}
+
+    def chain(self, name: str) -> list[str]:
+        """The simulators whose trainings lead to this one, the first of them first; itself last."""
+        earlier = self.simulators[name].after
+        return [*([] if earlier is None else self.chain(earlier)), name]
+
 
 def with_presets(entry: Any) -> Any:
-    """An experiment as written, with `training` and each simulator completed from their presets.
+    """An experiment as written, with `training` and each simulator completed from their presets, and chains written out.
 
     What is no mapping, or no preset, is left for the types to complain of.
     """
     if not isinstance(entry, Mapping) or not isinstance(entry.get("simulators"), Mapping):
         return entry
     shared = entry.get("training") or {}
-    rows = {name: _completed(shared, own or {}) for name, own in entry["simulators"].items()}
+    rows: dict[str, Any] = {}
+    for name, own in entry["simulators"].items():
+        rows |= _stages(name, shared, own or {}, rows)
     return {**entry, "training": _completed({}, shared), "simulators": rows}
+
+
+def _stages(name: str, shared: Any, own: Any, before: Mapping[str, Any]) -> dict[str, Any]:
+    """A simulator and the earlier stages of its curriculum, those that `after` has not been through."""
+    if not isinstance(shared, Mapping) or not isinstance(own, Mapping):
+        return {name: own}
+    written = {**shared, **own}
+    last = written.get("stage", "5-step")
+    if written.get("curriculum") not in CURRICULA or last not in STEPS:
+        return {name: _completed(shared, own)}
+    after, order = own.get("after"), list(STEPS)
+    begun = before.get(str(after))
+    first = order.index(begun["stage"]) + 1 if isinstance(begun, Mapping) and begun.get("curriculum") else 0
+    rows: dict[str, Any] = {}
+    for stage in order[first : order.index(last) + 1]:
+        label = name if stage == last else f"{name}.{stage}"
+        placed = {"stage": stage, "after": after, "scored": stage == last and own.get("scored", True)}
+        rows[label] = _completed(shared, {**own, **placed})
+        after = label
+    return rows or {name: _completed(shared, own)}
 
 
 def _completed(shared: Any, own: Any) -> Any:
     if not isinstance(shared, Mapping) or not isinstance(own, Mapping):
         return own
-    preset = own.get("preset", shared.get("preset", "res"))
-    if preset not in PRESETS:
+    written = {**shared, **own}
+    begin = _named_training(written)
+    if begin is None:
         return own
-    written = PRESETS[preset](actions=FULL_ACTIONS).model_dump()
-    return merged(merged({**written, "preset": preset}, shared), own) | {"preset": preset}
+    own = {**own, "continues": True} if own.get("after") is not None else own
+    return merged(merged(begin.model_dump(), shared), own)
+
+
+def _named_training(written: Mapping[str, Any]) -> SimulatorTraining | None:
+    """The curriculum's stage or the preset that an entry names; None when there is no such name."""
+    curriculum, stage, preset = (written.get(key) for key in ("curriculum", "stage", "preset"))
+    if curriculum is not None:
+        known = curriculum in CURRICULA and stage in STEPS
+        return stage_of_curriculum(curriculum, str(stage), FULL_ACTIONS) if known else None
+    if preset == "copy-last":
+        return copy_last(actions=FULL_ACTIONS)
+    named = PRESETS.get("res" if preset is None else preset)
+    return named(actions=FULL_ACTIONS) if named else None

@@ -3,7 +3,8 @@
 The open implementations changed the model; what they got wrong is mended here, and listed with each.
 """
 
-from worldmodels.config.simulators import RESOptions, SimulatorTraining, convolution
+from worldmodels.config.simulators import RESOptions, SimulatorTraining
+from worldmodels.config.video import convolution
 
 
 def res(actions: int = 18) -> SimulatorTraining:

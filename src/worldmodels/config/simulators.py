@@ -1,12 +1,14 @@
-"""Recurrent simulators of video (Chiappa et al. 2017): their sizes, their structure, and how they are trained."""
+"""Simulators of video: recurrent ones (Chiappa et al. 2017), and how all kinds are trained."""
 
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
+from worldmodels.config.acvp import ACVPOptions, CopyLastOptions
 from worldmodels.config.atari import AtariShardOptions, OnlineOptions
 from worldmodels.config.options import Options
 from worldmodels.config.training import COSINE, PRECISION, Precision
+from worldmodels.config.video import Convolution, VideoOptions, convolution, convolved_sizes
 
 Structure = Literal[
     "baseline",
@@ -34,22 +36,9 @@ Scheme = Literal[
     "100%PDT",
     "Oh",
     "60%PDT",
+    "first observed",
 ]
 """Which steps see real frames in training; `data.schemes.SCHEMES` says what each is."""
-
-
-class Convolution(Options):
-    """One convolution of the encoder; the decoder has its mirror image."""
-
-    channels: int = Field(ge=1, description="Output channels")
-    kernel: int = Field(ge=1, description="Height and width of the kernel, pixels")
-    stride: int = Field(2, ge=1, description="Pixels between two places of the kernel")
-    padding: tuple[int, int] = Field((0, 0), description="Rows of zeros above and below, columns left and right")
-
-
-def convolution(channels: int, kernel: int, rows: int = 0, columns: int = 0, stride: int = 2) -> Convolution:
-    """A convolution in one short line."""
-    return Convolution(channels=channels, kernel=kernel, stride=stride, padding=(rows, columns))
 
 
 ATARI_CONVOLUTIONS = [
@@ -61,25 +50,10 @@ ATARI_CONVOLUTIONS = [
 """Appendix B.1 of the paper, for 210x160 frames."""
 
 
-def convolved_sizes(height: int, width: int, convolutions: list[Convolution]) -> list[tuple[int, int]]:
-    """Heights and widths of a frame and of what each convolution makes of it. Raises ValueError when none is left."""
-    sizes = [(height, width)]
-    for layer in convolutions:
-        pairs = zip(sizes[-1], layer.padding, strict=True)
-        size = tuple((length + 2 * pad - layer.kernel) // layer.stride + 1 for length, pad in pairs)
-        if min(size) < 1:
-            raise ValueError(f"convolutions: {height}x{width} frames are too small for so many of these")
-        sizes.append((size[0], size[1]))
-    return sizes
-
-
-class RESOptions(Options):
+class RESOptions(VideoOptions):
     """Sizes and structure of a recurrent environment simulator (Chiappa et al. 2017, appendix B.1): 25,230,371 parameters."""
 
-    height: int = Field(210, ge=4, description="Rows of a frame")
-    width: int = Field(160, ge=4, description="Columns of a frame")
-    channels: Literal[1, 3] = Field(3, description="3 for colour, 1 for grey")
-    actions: int = Field(18, ge=1, description="Actions of the game")
+    kind: Literal["res"] = "res"
     convolutions: list[Convolution] = Field(
         ATARI_CONVOLUTIONS, min_length=1, description="Of the encoder, in order; the decoder mirrors them"
     )
@@ -100,20 +74,6 @@ class RESOptions(Options):
     activation: Literal["rrelu", "relu"] = Field(
         "rrelu", description="rrelu: negative inputs keep 1/8 to 1/3 of their size, random in training"
     )
-    pixels: Literal["linear", "two-class"] = Field(
-        "linear", description="What a pixel is: a brightness, or one of two classes, above the threshold or not"
-    )
-    subtract: Literal["channel-mean", "pixel-mean"] = Field(
-        "channel-mean",
-        description="What is taken from all frames, a mean of the first: each channel's (the paper), or each pixel's, so "
-        "that short training need not learn the background",
-    )
-    threshold: int = Field(
-        89, ge=0, le=254, description="With pixels two-class: the last brightness of the lower class"
-    )
-    predict_reward: bool = Field(False, description="A head predicts the action's reward")
-    predict_done: bool = Field(False, description="A head predicts whether the action ended the episode")
-    head_units: int = Field(128, ge=1, description="Units of the layer between hidden state and such a head")
 
     @property
     def feature_size(self) -> int:
@@ -139,10 +99,37 @@ class RESOptions(Options):
         return self
 
 
-class SimulatorTraining(Options):
-    """Training of a recurrent simulator (Chiappa et al. 2017, appendix A)."""
+def kind_of(model: Any) -> str:
+    """Which kind of simulator `model` is of: res, where it does not say."""
+    return str(model.get("kind", "res") if isinstance(model, dict) else getattr(model, "kind", "res"))
 
-    model: RESOptions = RESOptions()
+
+SimulatorModel = Annotated[
+    Annotated[RESOptions, Tag("res")]
+    | Annotated[ACVPOptions, Tag("acvp")]
+    | Annotated[CopyLastOptions, Tag("copy_last")],
+    Discriminator(kind_of),
+]
+"""Any simulator of video, told apart by `kind`."""
+
+Kind = Literal["res", "acvp", "copy_last"]
+
+OPTIONS_OF_KIND: dict[str, type[VideoOptions]] = {"res": RESOptions, "acvp": ACVPOptions, "copy_last": CopyLastOptions}
+
+
+def network_module(kind: str) -> str:
+    """Module, below the package, of the networks of a kind. They are found by name, so that none depends on another's code."""
+    return f"models.{kind}.network"
+
+
+class SimulatorTraining(Options):
+    """Training of a simulator of video (Chiappa et al. 2017, appendix A; Oh et al. 2015)."""
+
+    model: SimulatorModel = RESOptions()
+    continues: bool = Field(
+        False,
+        description="Starts from the weights of an earlier training, which --start-from names: a curriculum's stage",
+    )
     updates: int = Field(500_000, ge=1, description="Steps of the optimiser; 1 million in some figures")
     batch_size: int = Field(16, ge=1, description="Windows in a batch")
     warm_up: int = Field(10, ge=1, description="Real frames that the memory takes in before the first loss, steps")
@@ -162,12 +149,28 @@ class SimulatorTraining(Options):
     )
     learning_rate: float = Field(1e-5, gt=0, description="Step size; with 2e-5 the paper had unstable training")
     final_learning_rate_fraction: float = Field(1.0, gt=0, le=1, description=COSINE)
+    learning_rate_factor: float = Field(
+        1.0, gt=0, le=1, description="Of the step size, once every learning_rate_factor_every updates"
+    )
+    learning_rate_factor_every: int = Field(100_000, ge=1, description="Updates between two such cuts")
     momentum: float = Field(0.9, ge=0, lt=1, description="Of centred-rmsprop: share of the last step in the next")
     decay: float = Field(0.95, ge=0, lt=1, description="Of centred-rmsprop: memory of the gradient's mean and square")
     epsilon: float = Field(0.01, gt=0, description="Of centred-rmsprop: constant under the root")
     gradient_clip: float | None = Field(None, gt=0, description="Cut each gradient to this absolute value; null: never")
-    reward_weight: float = Field(1.0, gt=0, description="Weight of the reward head's squared error")
+    halve_error: bool = Field(
+        False,
+        description="The error of frames is half their squared error, as Oh et al. have it; it matters beside epsilon",
+    )
+    reward_weight: float = Field(1.0, gt=0, description="Weight of the reward head's error")
     done_weight: float = Field(1.0, gt=0, description="Weight of the cross-entropy of the head for ends")
+    plateau_updates: int | None = Field(
+        None,
+        ge=1,
+        description="Stop early when the loss of so many updates is no lower than that of as many before; null: never",
+    )
+    plateau_improvement: float = Field(
+        0.01, ge=0, lt=1, description="With plateau_updates: the share by which it must be lower to go on"
+    )
     precision: Precision = Field("auto", description=PRECISION)
 
     @model_validator(mode="after")

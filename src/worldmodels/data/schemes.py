@@ -16,6 +16,7 @@ class Phase(NamedTuple):
     predicted: Fraction  # share of steps that take in the predicted frame
     alternating: bool = False  # predicted steps stand between observed ones, rather than at the end
     length: int | None = None  # steps of a subsequence, where the phase has its own
+    first_observed: bool = False  # the first step takes in the real frame, whatever the share
 
 
 ALL_OBSERVED, ALL_PREDICTED = Fraction(0), Fraction(1)
@@ -39,6 +40,7 @@ SCHEMES: dict[str, tuple[Phase, ...]] = {
         Phase(None, ALL_PREDICTED, length=5),
     ),
     "60%PDT": (Phase(None, Fraction(15, 25)),),  # the open grey implementation's 10 + 15
+    "first observed": (Phase(None, ALL_PREDICTED, first_observed=True),),  # K-step prediction (Oh et al. 2015)
 }
 """By the paper's names. Shares are of the paper's 15 steps; other lengths round."""
 
@@ -50,7 +52,7 @@ def observed_flags(scheme: str, update: int, length: int, scale: float = 1.0) ->
     """
     phase = current_phase(SCHEMES[scheme], update, scale)
     steps = min(phase.length or length, length)
-    predicted = round(phase.predicted * steps)
+    predicted = min(round(phase.predicted * steps), steps - phase.first_observed)
     if not phase.alternating:
         return (True,) * (steps - predicted) + (False,) * predicted
     flags = [True] * steps

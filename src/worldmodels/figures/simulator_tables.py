@@ -48,7 +48,12 @@ class SimulatorRow(NamedTuple):
     seeds: int
     frame: tuple[int, int, int]
     costs: Costs
-    entry: SimulatorEntry
+    trainings: Sequence[SimulatorEntry]  # one after the other, the last one its own
+
+    @property
+    def entry(self) -> SimulatorEntry:
+        """What config.yaml says of it."""
+        return self.trainings[-1]
 
 
 def build_simulator_rows(options: SimulatorExperiment, scored: Sequence[Scored]) -> list[SimulatorRow]:
@@ -56,10 +61,12 @@ def build_simulator_rows(options: SimulatorExperiment, scored: Sequence[Scored])
     groups: dict[tuple[str, str], list[Scored]] = {}
     for one in scored:
         groups.setdefault((one.game, one.simulator), []).append(one)
-    return [_row(options.simulators[name], group) for (_, name), group in groups.items()]
+    return [
+        _row([options.simulators[one] for one in options.chain(name)], group) for (_, name), group in groups.items()
+    ]
 
 
-def _row(entry: SimulatorEntry, group: Sequence[Scored]) -> SimulatorRow:
+def _row(trainings: Sequence[SimulatorEntry], group: Sequence[Scored]) -> SimulatorRow:
     first = group[0].errors
     horizons = [horizon for horizon in HORIZONS if horizon <= first.errors.shape[1]]
     return SimulatorRow(
@@ -72,7 +79,7 @@ def _row(entry: SimulatorEntry, group: Sequence[Scored]) -> SimulatorRow:
         seeds=len(group),
         frame=first.frame_shape,
         costs=group[0].costs,
-        entry=entry,
+        trainings=trainings,
     )
 
 
@@ -86,10 +93,19 @@ def _accuracies(group: Sequence[HorizonErrors]) -> dict[str, float]:
     return found
 
 
-def frames_seen(entry: SimulatorEntry) -> int:
-    """Frames that a simulator was trained on, counted each time that it saw them."""
+def frames_seen(trainings: Sequence[SimulatorEntry]) -> int:
+    """Frames that a simulator was trained on in all its trainings, counted each time that it saw them."""
+    return sum(_frames_of(entry) for entry in trainings if entry.learns)
+
+
+def _frames_of(entry: SimulatorEntry) -> int:
     windows = -(-entry.updates // entry.subsequences) * entry.batch_size
     return windows * entry.warm_up + entry.updates * entry.batch_size * entry.subsequence
+
+
+def updates_of(trainings: Sequence[SimulatorEntry]) -> int:
+    """Steps of the optimiser in all of a simulator's trainings."""
+    return sum(entry.updates for entry in trainings if entry.learns)
 
 
 def verdict(scale: str) -> str:
@@ -112,8 +128,8 @@ def _cells(row: SimulatorRow, scale: str) -> dict[str, Any]:
         cells |= {f"error_{horizon}": f"{error.mean:.6g}", f"copy_last_{horizon}": f"{row.copy_last[horizon]:.6g}"}
         cells |= {f"error_low_{horizon}": f"{error.low:.6g}", f"error_high_{horizon}": f"{error.high:.6g}"}
     cells |= {name: f"{value:.4f}" for name, value in row.accuracies.items()}
-    cells |= {"sequences": row.sequences, "training_seeds": row.seeds, "training_updates": row.entry.updates}
-    cells |= {"frames_seen": frames_seen(row.entry), **row.costs._asdict()}
+    cells |= {"sequences": row.sequences, "training_seeds": row.seeds, "training_updates": updates_of(row.trainings)}
+    cells |= {"frames_seen": frames_seen(row.trainings), **row.costs._asdict()}
     return cells | {"frame": "x".join(map(str, row.frame))}
 
 
@@ -141,7 +157,7 @@ def _headings(horizons: Sequence[int]) -> list[str]:
 
 def _visible_cells(row: SimulatorRow, scale: str) -> list[str]:
     errors = [f"{_shown(error.mean)} ({_shown(error.low)} to {_shown(error.high)})" for error in row.errors.values()]
-    costs = [f"{frames_seen(row.entry):,}", f"{row.costs.parameters:,}", _short(row.costs.operations_drawn)]
+    costs = [f"{frames_seen(row.trainings):,}", f"{row.costs.parameters:,}", _short(row.costs.operations_drawn)]
     undrawn = _short(row.costs.operations) if row.costs.operations < row.costs.operations_drawn else "draws"
     return [row.simulator, *errors, *costs, undrawn, verdict(scale)]
 

@@ -7,13 +7,13 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from worldmodels.simulators.error_file import Costs
-from worldmodels.simulators.families import VideoSimulator
 from worldmodels.simulators.noise import RowStreams
+from worldmodels.simulators.protocol import ScoredSimulator
 
 STEPS_A_CALL = 5
 
 
-def costs_of(simulator: VideoSimulator) -> Costs:
+def costs_of(simulator: ScoredSimulator) -> Costs:
     """Parameters, and floating-point operations (2 a multiply-add) of an imagined step of one game."""
     counts = []
     for render in (True, False):
@@ -25,7 +25,7 @@ def costs_of(simulator: VideoSimulator) -> Costs:
 
 
 @torch.no_grad()
-def imagination(simulator: VideoSimulator, batch: int, render: bool, steps: int = STEPS_A_CALL) -> Callable[[], None]:
+def imagination(simulator: ScoredSimulator, batch: int, render: bool, steps: int = STEPS_A_CALL) -> Callable[[], None]:
     """Work to be timed: `steps` imagined steps of `batch` games, each drawn or not, past the first imagined one."""
     height, width, channels = simulator.frame_shape
     device = simulator.device

@@ -29,8 +29,10 @@ class HorizonErrors(NamedTuple):
 
     errors: np.ndarray  # (N, K) float64
     copy_last: np.ndarray  # (N, K) of the last real frame, copied
-    reward_errors: np.ndarray | None  # (N, K) squared, of rewards as the game gives them; None where none are predicted
-    reward_hits: np.ndarray | None  # (N, K) bool: the nearest whole number is the reward
+    reward_errors: (
+        np.ndarray | None
+    )  # (N, K) squared, of what is predicted: rewards as the game gives them, or their sign
+    reward_hits: np.ndarray | None  # (N, K) bool: the nearest whole number is right; None where none are predicted
     done_hits: np.ndarray | None  # (N, K) bool: the end, or none, was foretold
     frame_shape: tuple[int, int, int]  # (H, W, C)
 
@@ -95,6 +97,8 @@ def _outcome_scores(simulator: Any, state: Any, windows: Windows, step: int) -> 
     scores = {}
     if getattr(simulator, "predicts_reward", False):
         reward, real = simulator.reward(state).double(), windows.rewards[:, step].double()
+        if getattr(simulator, "reward_target", "value") == "positive":
+            real = (real > 0).double()  # it predicts the probability of this
         scores = {"reward_errors": (reward - real).square(), "reward_hits": reward.round() == real}
     if getattr(simulator, "predicts_done", False):
         scores["done_hits"] = simulator.done(state) == windows.dones[:, step]

@@ -1,6 +1,6 @@
 """What every learned model of an environment can do, so that all can be dreamt in, trained in and filmed alike."""
 
-from typing import Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -61,4 +61,22 @@ class Simulator(Protocol[AnyState]):
 
     def features(self, state: AnyState, inputs: ControllerOptions) -> Tensor:
         """What a controller sees, (B, F)."""
+        ...
+
+
+class ScoredSimulator(Simulator[Any], Protocol):
+    """A simulator that is scored on frames."""
+
+    @property
+    def frame_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of its frames."""
+        ...
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that were learned."""
+        ...
+
+    def seen(self, frames: Tensor) -> Tensor:
+        """Frames (..., H, W, C) uint8 with no more in them than the simulator can tell apart."""
         ...

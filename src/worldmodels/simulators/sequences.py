@@ -11,8 +11,8 @@ from worldmodels.data.atari_windows import AtariWindows
 from worldmodels.data.windows import Windows
 from worldmodels.envs.atari.screens import resolution_of_frames
 from worldmodels.errors import UserError
-from worldmodels.simulators.families import VideoSimulator
 from worldmodels.simulators.noise import RowStreams
+from worldmodels.simulators.protocol import ScoredSimulator
 
 CANDIDATES = 16
 """Sequences of which pictures show one: the one of median change, neither the liveliest nor the stillest."""
@@ -25,7 +25,7 @@ class HeldOut:
     another number of actions than the data set.
     """
 
-    def __init__(self, shards: list[Path], simulator: VideoSimulator, steps: int, batch_size: int) -> None:
+    def __init__(self, shards: list[Path], simulator: ScoredSimulator, steps: int, batch_size: int) -> None:
         resolution = resolution_of_frames(*simulator.frame_shape)
         words = ("held-out sequences",)
         self.simulator, self.batch_size = simulator, batch_size
@@ -48,7 +48,7 @@ class HeldOut:
             yield Windows(*(part[:kept] for part in self.batch(number)))
 
 
-def shown_sequence(shards: list[Path], simulator: VideoSimulator, warm_up: int, horizon: int) -> Windows:
+def shown_sequence(shards: list[Path], simulator: ScoredSimulator, warm_up: int, horizon: int) -> Windows:
     """The one sequence that pictures show, (1, ...): of median change after the warm-up among CANDIDATES.
 
     Which one it is is decided at a small size, so that simulators of all resolutions show the same.
@@ -64,7 +64,7 @@ def shown_sequence(shards: list[Path], simulator: VideoSimulator, warm_up: int, 
 
 
 @torch.no_grad()
-def imagined_frames(simulator: VideoSimulator, windows: Windows, warm_up: int, horizon: int) -> Tensor:
+def imagined_frames(simulator: ScoredSimulator, windows: Windows, warm_up: int, horizon: int) -> Tensor:
     """Frames (B, horizon, H, W, C) uint8 that follow the warm-up in imagination, with the actions that were taken."""
     noise = RowStreams(
         [("imagined", row) for row in range(len(windows.actions))], simulator.noise_size, simulator.device

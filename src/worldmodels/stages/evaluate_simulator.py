@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
-from worldmodels.config.simulator_blocks import EvaluateSimulatorBlock
+from worldmodels.config.simulator_blocks import EvaluateSimulatorBlock, simulator_modules
 from worldmodels.data.windows import Windows
 from worldmodels.runtime.device import resolve_device
 from worldmodels.runtime.progress import Progress
 from worldmodels.simulators.costs import costs_of
 from worldmodels.simulators.error_file import write_errors
-from worldmodels.simulators.families import family_modules, load_simulator
+from worldmodels.simulators.load import load_simulator
 from worldmodels.simulators.prediction_error import horizon_errors
 from worldmodels.simulators.sequences import HeldOut
 from worldmodels.stages.stage import Stage, input_file, output_file
@@ -28,13 +28,13 @@ class EvaluateSimulator(Stage):
     output: Path = output_file("Errors of every sequence at every horizon, HDF5")
 
     def modules(self) -> list[str]:
-        """The stage, and the simulator's family."""
-        return [*super().modules(), *family_modules([self.block().family])]
+        """The stage, and the networks of its simulators."""
+        return [*super().modules(), *simulator_modules(self.block())]
 
     def run(self) -> None:
         """Predict and compare, batch by batch."""
         block = self.block()
-        simulator = load_simulator(block.family, self.weights, resolve_device(self.device))
+        simulator = load_simulator(self.weights, resolve_device(self.device))
         held_out = HeldOut(self.shards, simulator, block.warm_up + block.horizon, block.batch_size)
         with Progress("evaluate_simulator", block.sequences, "sequences", self.state) as progress:
             batches = self._watched(held_out.batches(block.sequences), progress)

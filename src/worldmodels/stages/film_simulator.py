@@ -8,10 +8,10 @@ from typing import ClassVar
 
 import torch
 
-from worldmodels.config.simulator_blocks import FilmSimulatorBlock
+from worldmodels.config.simulator_blocks import FilmSimulatorBlock, simulator_modules
 from worldmodels.figures.simulator_films import prediction_film
 from worldmodels.figures.videos import write_mp4
-from worldmodels.simulators.families import family_modules, load_simulator
+from worldmodels.simulators.load import load_simulator
 from worldmodels.simulators.sequences import imagined_frames, shown_sequence
 from worldmodels.stages.stage import Stage, input_file, output_file
 from worldmodels.stages.stage import main as run_stage
@@ -31,16 +31,16 @@ class FilmSimulator(Stage):
     output: Path = output_file("The film, MP4")
 
     def modules(self) -> list[str]:
-        """The stage, and the simulators' families."""
-        return [*super().modules(), *family_modules(list(self.block().families.values()))]
+        """The stage, and the networks of its simulators."""
+        return [*super().modules(), *simulator_modules(self.block())]
 
     def run(self) -> None:
         """Imagine, film."""
         block = self.block()
         names = [path.parent.name for path in self.weights[:MOST_SHOWN]]
         real, predicted = [], []
-        for path, name in zip(self.weights, names, strict=False):
-            simulator = load_simulator(block.families[name], path, torch.device("cpu"))
+        for path in self.weights[:MOST_SHOWN]:
+            simulator = load_simulator(path, torch.device("cpu"))
             windows = shown_sequence(self.shards, simulator, block.warm_up, block.horizon)
             real.append(windows.frames[0].numpy())
             predicted.append(imagined_frames(simulator, windows, block.warm_up, block.horizon)[0].numpy())

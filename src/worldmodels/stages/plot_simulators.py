@@ -1,6 +1,7 @@
 """Draw one figure of an experiment with simulators as SVG and PDF: error, training, or a strip of one game's frames."""
 
 import csv
+from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
@@ -9,14 +10,14 @@ import numpy as np
 import torch
 from matplotlib import pyplot as plt
 
-from worldmodels.config.simulator_blocks import PlotSimulatorsBlock
+from worldmodels.config.simulator_blocks import PlotSimulatorsBlock, simulator_modules
 from worldmodels.config.simulator_experiments import HORIZONS
 from worldmodels.figures.simulator_films import enlarged
 from worldmodels.figures.simulator_plots import finish, frame_strip, panels, plot_error, plot_losses
 from worldmodels.figures.simulator_tables import kind_of_frame
 from worldmodels.figures.style import SETTINGS, save_figure
 from worldmodels.simulators.error_file import read_errors
-from worldmodels.simulators.families import family_modules, load_simulator
+from worldmodels.simulators.load import load_simulator
 from worldmodels.simulators.sequences import imagined_frames, shown_sequence
 from worldmodels.stages.stage import Stage, input_file, output_file
 from worldmodels.stages.stage import main as run_stage
@@ -38,8 +39,8 @@ class PlotSimulators(Stage):
     pdf: Path = output_file("The figure, PDF")
 
     def modules(self) -> list[str]:
-        """The stage, and the simulators' families."""
-        return [*super().modules(), *family_modules(list(self.block().families.values()))]
+        """The stage, and the networks of its simulators."""
+        return [*super().modules(), *simulator_modules(self.block())]
 
     def run(self) -> None:
         """Draw the figure that was asked for."""
@@ -68,11 +69,15 @@ class PlotSimulators(Stage):
         return drawn
 
     def training(self) -> plt.Figure:
-        """Training losses, a panel a game."""
-        by_game = grouped(self.metrics)
+        """Training losses, a panel a game; of a curriculum its stages one after the other."""
+        by_game, options = grouped(self.metrics), self.block().experiment
         drawn, axes = panels(list(by_game))
         for game, simulators in by_game.items():
-            plot_losses(axes[game], {name: [read_losses(path) for path in paths] for name, paths in simulators.items()})
+            chains = {name: options.chain(name) for name in options.scored if options.simulators[name].learns}
+            seeds = {name: zip(*(simulators[one] for one in chain), strict=True) for name, chain in chains.items()}
+            plot_losses(
+                axes[game], {name: [chained_losses(paths) for paths in of_seed] for name, of_seed in seeds.items()}
+            )
         finish(drawn, axes)
         return drawn
 
@@ -82,7 +87,7 @@ class PlotSimulators(Stage):
         ahead = [horizon for horizon in HORIZONS if horizon <= options.horizon]
         rows: dict[str, np.ndarray] = {}
         for path in self.weights:
-            simulator = load_simulator(self.block().families[path.parent.name], path, torch.device("cpu"))
+            simulator = load_simulator(path, torch.device("cpu"))
             windows = shown_sequence(self.shards, simulator, options.warm_up, options.horizon)
             real = windows.frames[0, options.warm_up :].numpy()
             dream = imagined_frames(simulator, windows, options.warm_up, options.horizon)[0].numpy()
@@ -104,6 +109,16 @@ def read_losses(path: Path) -> np.ndarray:
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     return np.array([[float(row["step"]), float(row["frames"])] for row in rows]).T
+
+
+def chained_losses(paths: Iterable[Path]) -> np.ndarray:
+    """Updates and losses (2, n) of trainings that go on from one another, with a gap between them."""
+    parts, done = [], 0.0
+    for path in paths:
+        steps, losses = read_losses(path)
+        parts += [np.stack([done + steps, losses]), np.full((2, 1), np.nan)]
+        done += steps[-1]
+    return np.concatenate(parts[:-1], axis=1)
 
 
 def pictures(frames: np.ndarray) -> np.ndarray:

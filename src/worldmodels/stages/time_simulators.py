@@ -9,11 +9,12 @@ import io
 from pathlib import Path
 from typing import Any, ClassVar
 
-from worldmodels.config.simulator_blocks import TimeSimulatorsBlock
+from worldmodels.config.simulator_blocks import TimeSimulatorsBlock, simulator_modules
 from worldmodels.runtime.device import resolve_device
 from worldmodels.runtime.files import write_text
 from worldmodels.simulators.costs import STEPS_A_CALL, imagination, seconds_in_turns
-from worldmodels.simulators.families import VideoSimulator, family_modules, load_simulator
+from worldmodels.simulators.load import load_simulator
+from worldmodels.simulators.protocol import ScoredSimulator
 from worldmodels.stages.stage import Stage, input_file, output_file
 from worldmodels.stages.stage import main as run_stage
 
@@ -30,15 +31,13 @@ class TimeSimulators(Stage):
     output: Path = output_file("Imagined steps a second, CSV")
 
     def modules(self) -> list[str]:
-        """The stage, and the simulators' families."""
-        return [*super().modules(), *family_modules(list(self.block().families.values()))]
+        """The stage, and the networks of its simulators."""
+        return [*super().modules(), *simulator_modules(self.block())]
 
     def run(self) -> None:
         """Load all, time all."""
         block, device = self.block(), resolve_device(self.device)
-        simulators = {
-            path.parent.name: load_simulator(block.families[path.parent.name], path, device) for path in self.weights
-        }
+        simulators = {path.parent.name: load_simulator(path, device) for path in self.weights}
         rows = []
         for batch in block.speed_batches:
             self.state.stop.check()
@@ -50,7 +49,7 @@ class TimeSimulators(Stage):
         write_text(self.output, text.getvalue())
 
 
-def timed(simulators: dict[str, VideoSimulator], batch: int, seconds: float) -> list[dict[str, Any]]:
+def timed(simulators: dict[str, ScoredSimulator], batch: int, seconds: float) -> list[dict[str, Any]]:
     """A row for each simulator, drawn and not, at one batch size."""
     cases = [(name, drawn) for name in simulators for drawn in (True, False)]
     works = [imagination(simulators[name], batch, drawn) for name, drawn in cases]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from worldmodels.config.simulators import RESOptions
+from worldmodels.models.video.network import Parts
 
 
 class LSTMState(NamedTuple):
@@ -48,9 +49,6 @@ WIRINGS: dict[str, Wiring] = {
 """Appendices B.1.2 and B.1.3, and the transition of an open implementation. With a gate for z, the candidate's z is
 apart. Biases are where they make the paper's totals of parameters."""
 
-Parts = dict[str, Tensor]
-"""Linear functions of a step's inputs, by the name of their layer."""
-
 
 class ActionTransition(nn.Module):
     """One step of the memory, wired in any of the paper's ways. Gates are ordered input, forget, output, (z), candidate.
@@ -84,7 +82,8 @@ class ActionTransition(nn.Module):
     def prepare(self, features: Tensor | None, actions: Tensor) -> Parts:
         """All that does not depend on the memory, for many steps at once.
 
-        features: (..., Z), or None for steps without; actions: one-hot (..., A). Returns tensors (..., size).
+        features: (..., Z), or None for steps without; actions: one-hot (..., A). Returns tensors (..., size), linear
+        functions of these, by the name of their layer.
         """
         given = {"a": actions} if features is None else {"z": features, "a": actions}
         parts = {name: layer(given[name[-1]]) for name, layer in self.factors.items() if name[-1] in given}

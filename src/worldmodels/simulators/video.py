@@ -1,4 +1,4 @@
-"""A recurrent environment simulator (RES) as a `Simulator`: what it shows, rewards and ends, for B games at once.
+"""A simulator of video (RES, action-conditional video prediction, copy-last) as a `Simulator`: what it shows, rewards and ends, for B games at once.
 
 Time alignment: a state is at frame x_t. Its memory holds what came before x_t; `step` takes in x_t with the action taken
 there and leads to t + 1, whose frame, reward and end are what the memory then predicts. So the first step after
@@ -8,45 +8,67 @@ when asked.
 Predictions are means: nothing is random but where `start` begins, and the temperature changes nothing.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from worldmodels.config.models import ControllerOptions
 from worldmodels.data.windows import Windows
-from worldmodels.models.res.files import load_res
-from worldmodels.models.res.network import RES
-from worldmodels.models.res.transition import LSTMState
-from worldmodels.models.world_model import RowNoise, TensorState
+from worldmodels.models.video.files import load_network
+from worldmodels.models.video.network import VideoNetwork
+from worldmodels.models.world_model import RowNoise
 
 
 @dataclass(frozen=True)
-class RecurrentState(TensorState):
+class VideoState:
     """Where B games are."""
 
-    hidden: Tensor  # (B, H)
-    cell: Tensor  # (B, H)
+    memory: Any  # the network's NamedTuple of tensors (B, ...)
     observations: Tensor  # (B, C, H, W) of x_t; without rendering, of the last frame that was real
     real: Tensor  # (B,) bool: x_t is a real frame, which the memory has not taken in yet
-    reward: Tensor  # (B,) of the last action; 0 without a reward head
+    reward: Tensor  # (B,) of the last action, or the probability that it is positive; 0 without a reward head
     done_logit: Tensor  # (B,) that the last action ended the episode; > 0 is an end
 
+    def select(self, rows: Tensor) -> Self:
+        """The state of some rows: indices, or a mask (B,)."""
+        return self._made_of(lambda own: own[rows])
 
-class RecurrentSimulator:
-    """RES in evaluation: slopes are their means.
+    def merge(self, rows: Tensor, other: Self) -> Self:
+        """This state, with the rows of mask (B,) taken from `other`."""
+        return self._made_of(lambda own, new: where_rows(rows, new, own), other)
+
+    def _made_of(self, combine: Callable[..., Tensor], *others: Self) -> Self:
+        """A state whose every tensor is `combine` of this one's and the others'."""
+        states: list[Self] = [self, *others]
+        memories = zip(*(one.memory for one in states), strict=True)
+        names = ("observations", "real", "reward", "done_logit")
+        rest = {name: combine(*(getattr(one, name) for one in states)) for name in names}
+        return type(self)(type(self.memory)(*(combine(*parts) for parts in memories)), **rest)
+
+
+def where_rows(rows: Tensor, one: Tensor, other: Tensor) -> Tensor:
+    """`one` in the rows of mask (B,), and `other` in the rest: (B, ...)."""
+    return torch.where(rows.view(-1, *[1] * (one.ndim - 1)), one, other)
+
+
+class VideoSimulator:
+    """A network in use: random slopes are their means.
 
     network: the trained simulator. starts: windows on whose first frames `start` begins, if it is used.
     """
 
     noise_size = 1  # which of the windows a dream starts on
 
-    def __init__(self, network: RES, starts: Windows | None = None) -> None:
+    def __init__(self, network: VideoNetwork, starts: Windows | None = None) -> None:
         self.network, self.starts = network.eval(), starts
         self.options = network.options
         self.action_size = self.options.actions
         self.renders_each_step = self.options.feedback == "frame"
+        self.reward_target = self.options.reward_target
         self.predicts_reward, self.predicts_done = self.options.predict_reward, self.options.predict_done
 
     @property
@@ -66,12 +88,12 @@ class RecurrentSimulator:
 
     def seen(self, frames: Tensor) -> Tensor:
         """Frames (..., H, W, C) uint8 with no more in them than the simulator can tell apart: two classes, or all."""
-        if self.options.pixels == "linear":
+        if self.options.pixels != "two-class":
             return frames
         return self.network.frames(self.network.observations(frames))
 
     @torch.no_grad()
-    def start(self, rng: RowNoise) -> RecurrentState:
+    def start(self, rng: RowNoise) -> VideoState:
         """Begin on the real frames of a random window in each row of `rng`. Takes one draw."""
         if self.starts is None:
             raise ValueError("this simulator was made without windows to start from")
@@ -80,7 +102,7 @@ class RecurrentSimulator:
         return self.observe(frames.to(self.device), actions.to(self.device))
 
     @torch.no_grad()
-    def observe(self, frames: Tensor, actions: Tensor, rng: RowNoise | None = None) -> RecurrentState:
+    def observe(self, frames: Tensor, actions: Tensor, rng: RowNoise | None = None) -> VideoState:
         """Warm up on real frames (B, T + 1, H, W, C) uint8 and actions (B, T) int64, T >= 0; nothing is drawn at random."""
         options = self.options
         wanted = (*actions.shape[:1], actions.shape[1] + 1, options.height, options.width, options.channels)
@@ -93,67 +115,81 @@ class RecurrentSimulator:
         return self._state(memory, observations[:, -1], real)
 
     @torch.no_grad()
-    def step(self, state: RecurrentState, action: Tensor, temperature: float, rng: RowNoise) -> RecurrentState:
+    def step(self, state: VideoState, action: Tensor, temperature: float, rng: RowNoise) -> VideoState:
         """Imagine one step with actions (B,) int64. Takes one draw, and has no use for it."""
         rng.draw()
         return self.advance(state, action)
 
     @torch.no_grad()
-    def advance(self, state: RecurrentState, action: Tensor) -> RecurrentState:
+    def advance(self, state: VideoState, action: Tensor) -> VideoState:
         """`step` without a random stream."""
         self._check(action)
         memory = self._remember(state, action)
         real = torch.zeros_like(state.real)
-        if self.renders_each_step:
-            return self._state(memory, self.network.draw(memory.hidden), real)
-        return self._state(memory, state.observations, real)
+        return self._state(memory, None if self.renders_each_step else state.observations, real)
 
     @torch.no_grad()
-    def render(self, state: RecurrentState) -> Tensor:
+    def render(self, state: VideoState) -> Tensor:
         """Frames (B, H, W, C) uint8: the last real one after `observe`, drawn ones after steps."""
         return self.network.frames(self.predict(state))
 
     @torch.no_grad()
-    def predict(self, state: RecurrentState) -> Tensor:
+    def predict(self, state: VideoState) -> Tensor:
         """Frames before they are cut to bytes, (B, C, H, W): brightness less the mean, over 255, or probabilities."""
         if self.renders_each_step or bool(state.real.all()):
             return state.observations
-        drawn = self.network.draw(state.hidden)
-        return torch.where(state.real[:, None, None, None], state.observations, drawn)
+        return where_rows(state.real, state.observations, self.network.draw(state.memory))
 
-    def reward(self, state: RecurrentState) -> Tensor:
-        """Reward (B,) of the last action. Raises ValueError when the simulator predicts none."""
+    def reward(self, state: VideoState) -> Tensor:
+        """Reward (B,) of the last action, or with the target `positive` the probability that it is above 0.
+
+        Raises ValueError when the simulator predicts none.
+        """
         if self.network.reward_head is None:
             raise ValueError("this simulator was trained without predict_reward: it knows no rewards")
         return state.reward
 
-    def done(self, state: RecurrentState) -> Tensor:
+    def done(self, state: VideoState) -> Tensor:
         """Whether the last action ended the episode, (B,) bool; never, where the simulator does not predict it."""
         return state.done_logit > 0
 
-    def features(self, state: RecurrentState, inputs: ControllerOptions) -> Tensor:
-        """What a controller sees, (B, F): the hidden state, with `z-c-h` after the cell state."""
-        return torch.cat([state.cell, state.hidden], dim=1) if inputs.inputs == "z-c-h" else state.hidden
+    @torch.no_grad()
+    def features(self, state: VideoState, inputs: ControllerOptions) -> Tensor:
+        """What a controller sees, (B, F): the code that frames are drawn from, with `z-c-h` after the cell state."""
+        code = self.network.code(state.memory)
+        if inputs.inputs != "z-c-h":
+            return code
+        if not hasattr(state.memory, "cell"):
+            raise ValueError("this simulator has no cell state: use a controller with inputs z or z-h")
+        return torch.cat([state.memory.cell, code], dim=1)
 
-    def _remember(self, state: RecurrentState, action: Tensor) -> LSTMState:
+    def _remember(self, state: VideoState, action: Tensor) -> Any:
         """Take in what each row has: a frame, real or fed back, or nothing."""
-        memory = LSTMState(state.hidden, state.cell)
-        if self.renders_each_step and self.network.imagining is None:
-            return self.network.imagine(memory, action, state.observations)
+        network, memory = self.network, state.memory
+        shown = state.observations if self.renders_each_step else None
+        if self.renders_each_step and getattr(network, "imagining", None) is None:
+            return network.imagine(memory, action, shown)
         if not bool(state.real.any()):
-            return self.network.imagine(memory, action, state.observations if self.renders_each_step else None)
-        seen = self.network.observe(state.observations[:, None], action[:, None], memory)
+            return network.imagine(memory, action, shown)
+        seen = network.observe(state.observations[:, None], action[:, None], memory)
         if bool(state.real.all()):
             return seen
-        imagined = self.network.imagine(memory, action, state.observations if self.renders_each_step else None)
-        return LSTMState(*(torch.where(state.real[:, None], *pair) for pair in zip(seen, imagined, strict=True)))
+        imagined = network.imagine(memory, action, shown)
+        return type(memory)(*(where_rows(state.real, *pair) for pair in zip(seen, imagined, strict=True)))
 
-    def _state(self, memory: LSTMState, observations: Tensor, real: Tensor) -> RecurrentState:
-        reward, done_logit = self.network.heads(memory.hidden)
-        none = memory.hidden.new_zeros(len(memory.hidden))
-        return RecurrentState(
-            memory.hidden,
-            memory.cell,
+    def _state(self, memory: Any, observations: Tensor | None, real: Tensor) -> VideoState:
+        """The state with this memory; without observations, they are drawn."""
+        network = self.network
+        none = real.to(network.mean.dtype) * 0
+        reward = done_logit = None
+        if observations is None or self.predicts_reward or self.predicts_done:
+            code = network.code(memory)
+            reward, done_logit = network.heads(code)
+            observations = network.seen(network.pixels(code)) if observations is None else observations
+        if reward is not None and self.reward_target == "positive":
+            reward = reward.sigmoid()
+        return VideoState(
+            memory,
             observations,
             real,
             none if reward is None else reward,
@@ -168,10 +204,6 @@ class RecurrentSimulator:
             raise ValueError(f"actions must be whole numbers from 0 to {self.action_size - 1}, the actions of the game")
 
 
-def load_recurrent_simulator(path: Path, device: torch.device, starts: Windows | None = None) -> RecurrentSimulator:
-    """Read a simulator from its weights file. Raises UserError when the file is damaged or of another kind."""
-    return RecurrentSimulator(load_res(path).to(device), starts)
-
-
-load = load_recurrent_simulator
-"""See simulators/families.py."""
+def load(path: Path, device: torch.device, starts: Windows | None = None) -> VideoSimulator:
+    """Read a simulator from its weights file. Raises UserError when the file is damaged or holds no simulator of video."""
+    return VideoSimulator(load_network(path).to(device), starts)

@@ -1,4 +1,4 @@
-"""RES behind the Simulator protocol: what it takes in and when, and that it imagines as it was trained."""
+"""Simulators of video behind the Simulator protocol: what it takes in and when, and that it imagines as it was trained."""
 
 import pytest
 import torch
@@ -8,8 +8,9 @@ from worldmodels.config.models import ControllerOptions
 from worldmodels.errors import UserError
 from worldmodels.models.res.network import RES
 from worldmodels.runtime.weights import save_weights
+from worldmodels.simulators.load import load_simulator
 from worldmodels.simulators.noise import RowStreams
-from worldmodels.simulators.recurrent import RecurrentSimulator, load_recurrent_simulator
+from worldmodels.simulators.video import VideoSimulator
 
 CPU = torch.device("cpu")
 FORMS = {
@@ -22,7 +23,7 @@ FORMS = {
 
 def simulator(form="frame", **changes):
     torch.manual_seed(1)
-    return RecurrentSimulator(RES(small_options(**FORMS[form], **changes)))
+    return VideoSimulator(RES(small_options(**FORMS[form], **changes)))
 
 
 def noise(batch):
@@ -90,7 +91,7 @@ def test_rows_can_begin_anew_while_others_go_on(form):
 def test_start_begins_on_recorded_frames_chosen_by_the_rows_own_stream():
     windows = dot_windows(5, 3, "starts")
     torch.manual_seed(1)
-    ours = RecurrentSimulator(RES(small_options()), windows)
+    ours = VideoSimulator(RES(small_options()), windows)
     state = ours.start(noise(16))
     shown = ours.render(state)
     beginnings = [one.tobytes() for one in windows.frames[:, -1].numpy()]
@@ -105,7 +106,7 @@ def test_heads_speak_of_the_last_action_and_are_missed_where_there_are_none():
     state = ours.advance(
         ours.observe(dot_frames(torch.tensor([[3]])), torch.zeros(1, 0, dtype=torch.long)), torch.tensor([2])
     )
-    expected = ours.network.reward_head(state.hidden)[:, 0]
+    expected = ours.network.reward_head(state.memory.hidden)[:, 0]
     torch.testing.assert_close(ours.reward(state), expected)
     assert ours.done(state).dtype == torch.bool
     assert ours.features(state, ControllerOptions(inputs="z-c-h")).shape == (1, 96)
@@ -129,11 +130,11 @@ def test_file_brings_back_weights_options_and_the_frames_mean(tmp_path):
     ours.network.mean.fill_(33)
     path = tmp_path / "weights.safetensors"
     save_weights(path, ours.network, "res", ours.options, {})
-    back = load_recurrent_simulator(path, CPU)
+    back = load_simulator(path, CPU)
     assert back.options == ours.options and back.network.mean.item() == 33
     windows = dot_windows(2, 3, "file")
     states = [one.advance(one.observe(windows.frames, windows.actions), torch.tensor([1, 2])) for one in (ours, back)]
     assert torch.equal(ours.render(states[0]), back.render(states[1]))
     save_weights(path, ours.network, "vae", ours.options, {})
-    with pytest.raises(UserError, match="not of 'res'"):
-        load_recurrent_simulator(path, CPU)
+    with pytest.raises(UserError, match="'vae', which is no simulator"):
+        load_simulator(path, CPU)

@@ -56,4 +56,11 @@ def slopes(noise: Tensor, dtype: torch.dtype) -> Tensor:
     return noise.to(dtype).mul_(step).add_(LOWER + step / 2)
 
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"rrelu": RandomisedReLU, "relu": nn.ReLU}
+class LeakyReLU(nn.LeakyReLU):
+    """Negative inputs keep a tenth of their size."""
+
+    def __init__(self) -> None:
+        super().__init__(0.1)
+
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"rrelu": RandomisedReLU, "relu": nn.ReLU, "leaky-relu": LeakyReLU}

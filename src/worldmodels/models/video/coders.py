@@ -1,4 +1,4 @@
-"""Frames to features and back (Chiappa et al. 2017, appendix B.1): convolutions, and their mirror image.
+"""Frames to features and back (Oh et al. 2015; Chiappa et al. 2017, appendix B.1): convolutions, and their mirror image.
 
 Activations are kept in channels-last order throughout.
 """
@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from worldmodels.config.simulators import Convolution, RESOptions, convolved_sizes
-from worldmodels.models.res.activations import ACTIVATIONS
+from worldmodels.config.video import Convolution, convolved_sizes
 from worldmodels.models.vae import SubPixelDeconvolution
+from worldmodels.models.video.activations import ACTIVATIONS
 
 FEW_CHANNELS = 4
 """Up to so many output channels, a transposed convolution of stride 2 is faster by phases: measured for 64 to 3 channels,
@@ -19,25 +19,37 @@ FEW_CHANNELS = 4
 
 
 class FrameEncoder(nn.Module):
-    """C: observations (B, C, H, W) to features z (B, Z), in the order channels, rows, columns."""
+    """C: observations (B, C, H, W) to features z (B, Z), in the order channels, rows, columns.
 
-    def __init__(self, options: RESOptions) -> None:
+    channels, size: of the observations. units: of a full layer after the convolutions; 0 for none. planes: channels that
+    the action, one-hot, adds to the frame.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        size: tuple[int, int],
+        convolutions: list[Convolution],
+        units: int,
+        activation: str,
+        planes: int = 0,
+    ) -> None:
         super().__init__()
-        self.planes = options.actions if options.structure == "action-planes" else 0
-        activation = ACTIVATIONS[options.activation]
+        self.planes = planes
+        channels += planes
         layers: list[nn.Module] = []
-        channels = options.channels + self.planes
-        for layer in options.convolutions:
-            layers += [nn.Conv2d(channels, layer.channels, layer.kernel, layer.stride, layer.padding), activation()]
+        for layer in convolutions:
+            convolution = nn.Conv2d(channels, layer.channels, layer.kernel, layer.stride, layer.padding)
+            layers += [convolution, ACTIVATIONS[activation]()]
             channels = layer.channels
         layers.append(nn.Flatten())
-        if options.encoder_units:
-            height, width = convolved_sizes(options.height, options.width, options.convolutions)[-1]
-            layers += [nn.Linear(channels * height * width, options.encoder_units), activation()]
+        if units:
+            height, width = convolved_sizes(*size, convolutions)[-1]
+            layers += [nn.Linear(channels * height * width, units), ACTIVATIONS[activation]()]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, observations: Tensor, actions: Tensor) -> Tensor:
-        """Encode (B, C, H, W). actions: one-hot (B, A), seen only by the structure `action-planes`."""
+        """Encode (B, C, H, W). actions: one-hot (B, A), seen only where they are planes on the frame."""
         if self.planes:
             planes = actions[..., None, None].expand(-1, -1, *observations.shape[2:])
             observations = torch.cat([observations, planes.to(observations)], dim=1)
@@ -45,43 +57,59 @@ class FrameEncoder(nn.Module):
 
 
 class FrameDecoder(nn.Module):
-    """D: hidden states (B, H) to what the pixels are read from, (B, C, H, W): brightness, or a logit."""
+    """D: codes (B, K), such as hidden states, to what the pixels are read from, (B, C, H, W): brightness, or a logit.
 
-    def __init__(self, options: RESOptions) -> None:
+    sizes: heights and widths of the frame, and of what each of `convolutions` made of it. outputs: channels of the frame
+    and of those planes but the last.
+    """
+
+    def __init__(
+        self,
+        code_size: int,
+        outputs: list[int],
+        convolutions: list[Convolution],
+        sizes: list[tuple[int, int]],
+        activation: str,
+    ) -> None:
         super().__init__()
-        activation = ACTIVATIONS[options.activation]
-        sizes = convolved_sizes(options.height, options.width, options.convolutions)
-        shape = (options.convolutions[-1].channels, *sizes[-1])
+        first = convolutions[-1].channels
+        shape = (first, *sizes[-1])
         self.expand = nn.Sequential(
-            nn.Linear(options.hidden_size, math.prod(shape)), activation(), nn.Unflatten(1, shape)
+            nn.Linear(code_size, math.prod(shape)), ACTIVATIONS[activation](), nn.Unflatten(1, shape)
         )
-        outputs = [options.channels, *(layer.channels for layer in options.convolutions[:-1])]
+        inputs = [*outputs[1:], first]
         layers: list[nn.Module] = []
         for index in reversed(range(len(outputs))):
-            layer = options.convolutions[index]
-            layers += [mirrored(layer, outputs[index], sizes[index], sizes[index + 1]), activation()]
+            channels = (inputs[index], outputs[index])
+            layers += [
+                mirrored(convolutions[index], channels, sizes[index], sizes[index + 1]),
+                ACTIVATIONS[activation](),
+            ]
         self.layers = nn.Sequential(*layers[:-1])  # the last one is linear
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Draw (B, H)."""
-        return self.layers(self.expand(hidden).contiguous(memory_format=torch.channels_last))
+    def forward(self, codes: Tensor) -> Tensor:
+        """Draw (B, K)."""
+        return self.layers(self.expand(codes).contiguous(memory_format=torch.channels_last))
 
 
-def mirrored(layer: Convolution, channels: int, larger: tuple[int, int], smaller: tuple[int, int]) -> nn.Module:
+def mirrored(
+    layer: Convolution, channels: tuple[int, int], larger: tuple[int, int], smaller: tuple[int, int]
+) -> nn.Module:
     """The transposed convolution that turns `smaller` planes back into `larger` ones, with Torch's first weights.
 
-    larger, smaller: rows and columns before and after the convolution.
+    channels: of its input and of its output. larger, smaller: rows and columns before and after the convolution.
     """
+    inputs, outputs = channels
     pairs = list(zip(larger, smaller, layer.padding, strict=True))
     left_over = [wide - ((narrow - 1) * layer.stride + layer.kernel - 2 * pad) for wide, narrow, pad in pairs]
     fits = all(extra <= pad for extra, pad in zip(left_over, layer.padding, strict=True))
     transposed: nn.ConvTranspose2d
-    if channels <= FEW_CHANNELS and layer.stride == 2 and fits:
+    if outputs <= FEW_CHANNELS and layer.stride == 2 and fits:
         transposed = CroppedDeconvolution(layer, channels, larger)
     else:
         extra = (left_over[0], left_over[1])
-        transposed = nn.ConvTranspose2d(layer.channels, channels, layer.kernel, layer.stride, layer.padding, extra)
-    bound = 1 / math.sqrt(layer.channels * layer.kernel**2)  # torch itself would count the output's channels here
+        transposed = nn.ConvTranspose2d(inputs, outputs, layer.kernel, layer.stride, layer.padding, extra)
+    bound = 1 / math.sqrt(inputs * layer.kernel**2)  # torch itself would count the output's channels here
     for parameter in transposed.parameters():
         nn.init.uniform_(parameter, -bound, bound)
     return transposed
@@ -90,8 +118,8 @@ def mirrored(layer: Convolution, channels: int, larger: tuple[int, int], smaller
 class CroppedDeconvolution(SubPixelDeconvolution):
     """A transposed convolution with padding: computed without, and its border cut off."""
 
-    def __init__(self, layer: Convolution, channels: int, size: tuple[int, int]) -> None:
-        super().__init__(layer.channels, channels, layer.kernel)
+    def __init__(self, layer: Convolution, channels: tuple[int, int], size: tuple[int, int]) -> None:
+        super().__init__(*channels, layer.kernel)
         self.border, self.size = layer.padding, size
 
     def forward(self, inputs: Tensor, output_size: list[int] | None = None) -> Tensor:
