@@ -80,6 +80,7 @@ rule smoke_simulators:
     """Every form of simulator on a few hundred Atari frames."""
     input:
         simulator_products("atari-res-smoke"),
+        simulator_products("atari-acvp-smoke"),
 
 
 rule paper:
@@ -89,3 +90,6 @@ rule paper:
         experiment_products("carracing"),
         experiment_products("carracing-dream"),
         simulator_products("atari-res"),
+        simulator_products("atari-acvp"),
+        simulator_products("atari-acvp-random"),
+        simulator_products("simulators"),

@@ -1,12 +1,15 @@
 """Experiments with simulators in config.yaml: what they amount to, where they write, and errors that name plain keys."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
 from worldmodels.config import simulator_blocks
+from worldmodels.config.acvp_presets import CURRICULA, STEPS
 from worldmodels.config.load import experiment_options, load_config
+from worldmodels.config.simulator_experiments import Curriculum, CurriculumStage
 from worldmodels.config.simulator_presets import PRESETS
 from worldmodels.errors import UserError
 
@@ -55,9 +58,46 @@ def test_row_takes_from_its_preset_then_from_training_then_says_itself(raw):
     assert (two.updates, two.optimiser, two.model.height) == (9, "centred-rmsprop", 210)
 
 
+def test_curriculum_becomes_a_chain_of_trainings(config):
+    """One entry; its stages go on from one another, and only the last is a row of the table."""
+    options = config.simulator_experiments["atari-acvp"]
+    chain = options.chain("recurrent")
+    assert chain == ["recurrent.1-step", "recurrent.3-step", "recurrent.5-step", "recurrent"]
+    stages = [options.simulators[name] for name in chain]
+    wanted = [*CURRICULA["acvp-recurrent"](18).values()]
+    assert [stage.training for stage in stages] == wanted
+    assert [stage.scored for stage in stages] == [False, False, False, True]
+    assert list(options.scored) == [
+        *("recurrent", "feed-forward", "no-action", "perceptron", "paper", "compression", "copy-last")
+    ]
+    place = {"experiment": "atari-acvp", "game": "ms-pacman", "seed": "1", "simulator": "recurrent"}
+    assert simulator_blocks.training_inputs(config, place)["start_from"] == [
+        "results/atari-acvp/ms-pacman/seed-1/simulators/recurrent.5-step/weights.safetensors"
+    ]
+    scored = simulator_blocks.simulator_files(config, "atari-acvp", "horizon.h5", "ms-pacman")
+    assert len(scored) == 7 and not any("step/" in path for path in scored)
+
+
+def test_chain_may_begin_at_another_simulator(config):
+    """The re-implementation's `compression` starts from `paper`'s weights."""
+    options = config.simulator_experiments["atari-acvp-smoke"]
+    assert options.chain("compression") == ["paper", "compression"]
+    assert options.simulators["compression"].continues and not options.simulators["paper"].continues
+
+
+def test_names_of_curricula_are_those_there_are():
+    assert set(get_args(Curriculum)) == set(CURRICULA) and set(get_args(CurriculumStage)) == set(STEPS)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"simulators": {"a": {"curriculum": "acvp-recurent"}}}, r"a.curriculum is 'acvp-recurent', but: .*'acvp-recurrent'"),
+        ({"simulators": {"a": {"curriculum": "acvp-paper", "stage": "2-step"}}}, r"a.stage is '2-step', but: .*'3-step'"),
+        ({"simulators": {"a": {"after": "b"}}}, r"a goes on after 'b', which is no simulator of this experiment"),
+        ({"simulators": {"a": {"after": "b"}, "b": {"after": "a"}}}, r"a goes on after itself: a after b after a"),
+        ({"simulators": {"a": {"continues": True}}}, r"a has continues: True, but after: None: set both or none"),
+        ({"simulators": {"a": {"scored": False}}}, r"no simulator is scored: the table would be empty"),
         ({"training": {"updtes": 3}}, r"unknown key simulator_experiments.mine.training.updtes. Did you mean 'updates'"),
         (
             {"simulators": {"a": {"scheme": "12%PDT"}}},

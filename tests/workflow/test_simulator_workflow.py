@@ -22,6 +22,18 @@ def test_paper_scale_is_planned(checkout):
     }
 
 
+def test_curricula_are_chains_of_jobs(checkout):
+    """Oh's networks on five games: four stages or three, of which the last is scored."""
+    planned = checkout.planned("results/atari-acvp/table.csv")
+    assert planned == {
+        "train_agent": 5,
+        "collect_atari": 5 * 11,
+        "train_simulator": 5 * (4 * 4 + 2 * 3 + 1),
+        "evaluate_simulator": 5 * 7,
+        "tabulate_simulators": 1,
+    }
+
+
 def test_names_do_not_collide_and_mistakes_are_one_sentence(checkout):
     """Both kinds of experiment have a results/NAME/table.csv."""
     both = checkout.planned("results/doom-smoke/table.csv", "results/atari-res-smoke/table.csv")
@@ -36,6 +48,7 @@ def test_names_do_not_collide_and_mistakes_are_one_sentence(checkout):
     assert wrong.returncode != 0 and message in wrong.stdout + wrong.stderr
 
 
+@pytest.mark.timeout(600)
 def test_one_command_makes_every_product(checkout):
     """Table, speeds, figures and a film; then nothing is left to do, and another evaluation trains nothing again."""
     result = checkout.snakemake("smoke_simulators")
@@ -60,6 +73,15 @@ def test_one_command_makes_every_product(checkout):
     record = json.loads((folder / "pong/seed-1/simulators/two-class/horizon.h5.provenance.json").read_text())
     assert record["stage"] == "evaluate_simulator"
     assert "results/data/atari-smoke-pong/test-000.h5" in record["inputs"]
+
+    chained = list(csv.DictReader((checkout.folder / "results/atari-acvp-smoke/table.csv").open()))
+    assert [row["simulator"] for row in chained] == [
+        *("recurrent", "feed-forward", "no-action", "perceptron", "paper", "compression", "copy-last")
+    ]
+    copied = chained[-1]
+    assert copied["error_1"] == copied["copy_last_1"] and copied["parameters"] == copied["training_updates"] == "0"
+    assert [row["training_updates"] for row in chained[:2]] == ["8", "2"], "four stages of two updates; one"
+    assert int(chained[5]["operations"]) < int(chained[4]["operations"]), "compression imagines without drawing"
 
     assert checkout.planned("smoke_simulators") == {}
     checkout.edit("config.yaml", "sequences: 6, horizon: 50", "sequences: 5, horizon: 50")

@@ -73,6 +73,11 @@ def simulator_gpus(wildcards):
     return int(CONFIG.simulator_experiments[wildcards.experiment].scale == "paper")
 
 
+def simulator_threads(wildcards):
+    """All cores, but in a smoke test one, so that jobs of seconds run beside each other."""
+    return 1 if CONFIG.simulator_experiments[wildcards.experiment].scale == "smoke" else 64
+
+
 def about_simulators(wildcards, input):
     """Params function: words for captions. It takes `input` so that Snakemake does not compare it: words rerun nothing."""
     return captions.about_simulators(CONFIG, wildcards.experiment)

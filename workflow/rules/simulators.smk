@@ -23,7 +23,7 @@ rule train_simulator:
         simulator=ANY_NAME,
     conda:
         "../../envs/worldmodels.yaml"
-    threads: 64
+    threads: simulator_threads
     resources:
         mem_mb=8000,
         runtime=2880,
@@ -54,7 +54,7 @@ rule evaluate_simulator:
         simulator=ANY_NAME,
     conda:
         "../../envs/worldmodels.yaml"
-    threads: 64
+    threads: simulator_threads
     resources:
         mem_mb=8000,
         runtime=480,
@@ -168,7 +168,7 @@ rule plot_simulators:
         experiment=SIMULATOR_EXPERIMENT,
     conda:
         "../../envs/worldmodels.yaml"
-    threads: 2
+    threads: 1
     resources:
         mem_mb=4000,
         runtime=60,
@@ -204,7 +204,7 @@ rule film_simulator:
         game=r"[a-z0-9-]+",
     conda:
         "../../envs/worldmodels.yaml"
-    threads: 2
+    threads: 1
     resources:
         mem_mb=4000,
         runtime=60,

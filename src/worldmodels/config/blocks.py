@@ -5,6 +5,7 @@ depends on it. Blocks travel as canonical JSON on the stage's command line.
 """
 
 import json
+import textwrap
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -201,4 +202,5 @@ def parse_block(kind: type[Block], text: str) -> Block:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"--config: {where}: {first['msg']} (got {first.get('input')!r}).") from None
+        value = textwrap.shorten(repr(first.get("input")), 120, placeholder=" …")  # of a whole section, its beginning
+        raise UserError(f"--config: {where}: {first['msg']} (got {value}).") from None

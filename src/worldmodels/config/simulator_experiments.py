@@ -50,7 +50,7 @@ class SimulatorEntry(SimulatorTraining):
     )
     stage: CurriculumStage = Field("5-step", description="With a curriculum: its last stage that is trained")
     after: Name | None = Field(
-        None, description="The simulator, named before this one, from whose weights its training goes on"
+        None, description="The simulator of this experiment from whose weights its training goes on"
     )
     scored: bool = Field(True, description="It is a row of the table; not so the earlier stages of a curriculum")
 
@@ -113,13 +113,17 @@ class SimulatorExperiment(Options):
 
     @model_validator(mode="after")
     def chains_have_beginnings(self) -> Self:
-        """A training that goes on does so from one that is named before it."""
-        names = list(self.simulators)
-        for place, (name, entry) in enumerate(self.simulators.items()):
-            if entry.after is not None and entry.after not in names[:place]:
-                raise ValueError(f"{name} goes on after '{entry.after}', which is not named before it")
+        """A training that goes on does so from another one's weights, and none from its own."""
+        for name, entry in self.simulators.items():
+            if entry.after is not None and entry.after not in self.simulators:
+                raise ValueError(f"{name} goes on after '{entry.after}', which is no simulator of this experiment")
             if entry.continues != (entry.after is not None):
                 raise ValueError(f"{name} has continues: {entry.continues}, but after: {entry.after}: set both or none")
+            before = [name]
+            while (earlier := self.simulators[before[-1]].after) is not None:
+                if earlier in before:
+                    raise ValueError(f"{name} goes on after itself: {' after '.join([*before, earlier])}")
+                before.append(earlier)
         if not self.scored:
             raise ValueError("no simulator is scored: the table would be empty")
         return self

@@ -143,10 +143,7 @@ def simulator_markdown(rows: Sequence[SimulatorRow], options: SimulatorExperimen
         own = [row for row in rows if row.game == game]
         lines += [f"## {game}", "", f"| | {' | '.join(_headings(horizons))} |", f"|---|{'---|' * (len(horizons) + 5)}"]
         lines += [f"| {' | '.join(_visible_cells(row, options.scale))} |" for row in own]
-        lines += [
-            f"| {' | '.join(_copied(row, own))} |" for row in {_pixels(row): row for row in reversed(own)}.values()
-        ]
-        lines += [""]
+        lines += [*(f"| {' | '.join(_copied(row, own))} |" for row in _to_copy(own)), ""]
     return "\n".join([*lines, *_notes(rows, options)]) + "\n"
 
 
@@ -170,6 +167,12 @@ def kind_of_frame(frame: tuple[int, int, int], entry: SimulatorEntry) -> str:
 
 def _pixels(row: SimulatorRow) -> str:
     return kind_of_frame(row.frame, row.entry)
+
+
+def _to_copy(rows: Sequence[SimulatorRow]) -> list[SimulatorRow]:
+    """A row for each kind of frame whose copy is not a row itself."""
+    shown = {_pixels(row) for row in rows if not row.entry.learns}
+    return list({_pixels(row): row for row in reversed(rows) if _pixels(row) not in shown}.values())
 
 
 def _copied(row: SimulatorRow, rows: Sequence[SimulatorRow]) -> list[str]:

@@ -61,9 +61,9 @@ class PlotSimulators(Stage):
         for game, simulators in by_game.items():
             read = {name: [read_errors(path)[0] for path in paths] for name, paths in simulators.items()}
             curves = {name: [one.errors for one in seeds] for name, seeds in read.items()}
-            copied = {
-                kind_of_frame(seeds[0].frame_shape, entries[name]): seeds[0].copy_last for name, seeds in read.items()
-            }
+            kinds = {name: kind_of_frame(seeds[0].frame_shape, entries[name]) for name, seeds in read.items()}
+            drawn_already = {kind for name, kind in kinds.items() if not entries[name].learns}
+            copied = {kind: read[name][0].copy_last for name, kind in kinds.items() if kind not in drawn_already}
             plot_error(axes[game], curves, copied)
         finish(drawn, axes)
         return drawn
@@ -73,7 +73,8 @@ class PlotSimulators(Stage):
         by_game, options = grouped(self.metrics), self.block().experiment
         drawn, axes = panels(list(by_game))
         for game, simulators in by_game.items():
-            chains = {name: options.chain(name) for name in options.scored if options.simulators[name].learns}
+            shown = [name for name in simulators if name in options.scored and options.simulators[name].learns]
+            chains = {name: options.chain(name) for name in shown}
             seeds = {name: zip(*(simulators[one] for one in chain), strict=True) for name, chain in chains.items()}
             plot_losses(
                 axes[game], {name: [chained_losses(paths) for paths in of_seed] for name, of_seed in seeds.items()}
