@@ -65,7 +65,7 @@ def test_one_command_makes_every_product(checkout):
     assert "mean nothing" in (folder / "table.md").read_text()
     speeds = list(csv.DictReader((folder / "speed.csv").open()))
     assert len(speeds) == 3 * 2 * 2 and all(float(row["steps_per_second"]) > 0 for row in speeds)
-    for name in ("error", "training", "strip-pong"):
+    for name in ("error", "training", "speed", "strip-pong"):
         assert (folder / f"figures/{name}.svg").stat().st_size > 2000
     assert (folder / "videos/pong.mp4").stat().st_size > 2000
     with h5py.File(folder / "pong/seed-1/simulators/two-class/horizon.h5") as file:
@@ -78,6 +78,7 @@ def test_one_command_makes_every_product(checkout):
     assert [row["simulator"] for row in chained] == [
         *("recurrent", "feed-forward", "no-action", "perceptron", "paper", "compression", "copy-last")
     ]
+    assert (checkout.folder / "results/atari-acvp-smoke/figures/actions-ms-pacman.svg").stat().st_size > 2000
     copied = chained[-1]
     assert copied["error_1"] == copied["copy_last_1"] and copied["parameters"] == copied["training_updates"] == "0"
     assert [row["training_updates"] for row in chained[:2]] == ["8", "2"], "four stages of two updates; one"

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
+from worldmodels.config.acvp import ACVPOptions
 from worldmodels.config.atari import AtariShardOptions, OnlineOptions
 from worldmodels.config.atari_blocks import agent_file, atari_shard_block, atari_shards, game_label
 from worldmodels.config.atari_blocks import config_place as atari_place
@@ -179,9 +180,16 @@ SIMULATOR_STAGES = (
 
 
 def figure_names(config: Config, experiment: str) -> list[str]:
-    """Figures of an experiment: curves of all games, and a strip of frames for each."""
-    games = simulator_experiment(config, experiment).games
-    return ["error", "training", *(f"strip-{game_label(game)}" for game in games)]
+    """Figures of an experiment: curves of all games, and a strip of frames for each; where actions have factors, how alike."""
+    options = simulator_experiment(config, experiment)
+    factored = any(has_action_factors(entry) for entry in options.scored.values())
+    kinds = ("strip", "actions") if factored else ("strip",)
+    return ["error", "training", "speed", *(f"{kind}-{game_label(game)}" for kind in kinds for game in options.games)]
+
+
+def has_action_factors(entry: SimulatorEntry) -> bool:
+    """Whether a simulator has numbers for each action that multiply what it remembers."""
+    return isinstance(entry.model, ACVPOptions) and entry.model.action in ("after", "before")
 
 
 def simulator_products(config: Config, experiment: str) -> list[str]:
@@ -204,8 +212,20 @@ def figure_inputs(config: Config, experiment: str, figure: str) -> dict[str, lis
         return {"errors": simulator_files(config, experiment, "horizon.h5")}
     if figure == "training":
         return {"metrics": simulator_files(config, experiment, "metrics.csv", stages=True)}
-    game = figure.removeprefix("strip-")
+    if figure == "speed":
+        errors = simulator_files(config, experiment, "horizon.h5")
+        return {"errors": errors, "speed": [f"results/{experiment}/speed.csv"]}
+    kind, game = figure.split("-", 1)
+    if kind == "actions":
+        return {"weights": factored_weights(config, experiment, game)}
     return shown_inputs(config, experiment, game)
+
+
+def factored_weights(config: Config, experiment: str, game: str) -> list[str]:
+    """The simulators of one game and of the first training seed whose actions have factors."""
+    files = simulator_files(config, experiment, "weights.safetensors", game, only_first=True)
+    entries = simulator_experiment(config, experiment).scored.values()
+    return [path for path, entry in zip(files, entries, strict=True) if has_action_factors(entry)]
 
 
 def shown_inputs(config: Config, experiment: str, game: str) -> dict[str, list[str]]:

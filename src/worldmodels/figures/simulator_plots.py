@@ -14,6 +14,7 @@ from worldmodels.figures.style import BLACK, CYCLE
 Curves = Mapping[str, Sequence[np.ndarray]]
 """By simulator: for each training seed, an array."""
 STYLES = ("-", "--", "-.", ":")
+MARKERS = ("o", "s", "^", "D")
 PANELS_A_ROW = 3
 DECADE = 10
 """Errors that span more than this factor are drawn on a logarithmic axis."""
@@ -79,6 +80,45 @@ def plot_losses(axes: Axes, losses: Curves) -> None:
         for number, (steps, values) in enumerate(seeds):
             axes.plot(steps, values, label=name if number == 0 else None, **line_of(index))
     axes.set(xlabel="update", ylabel="loss of a frame", yscale="log")
+
+
+def plot_speed(
+    axes: Axes, errors: Mapping[str, float], speeds: Mapping[str, Mapping[bool, float]], horizon: int, batch: int
+) -> None:
+    """Error of each simulator against its imagined steps a second: a full dot without drawing, a ring with every frame drawn.
+
+    speeds: by simulator, then by whether frames are drawn.
+    """
+    for index, (name, error) in enumerate(errors.items()):
+        colour, marker = line_of(index)["color"], MARKERS[index // len(CYCLE) % len(MARKERS)]
+        fast, drawn = speeds[name][False], speeds[name][True]
+        height = error * THOUSANDTHS
+        axes.plot([drawn, fast], [height, height], color=colour, linewidth=1)
+        axes.plot([drawn], [height], marker, color=colour, markerfacecolor="white")
+        axes.plot([fast], [height], marker, color=colour, label=name)
+    axes.set(xscale="log", yscale="log")
+    axes.set(
+        xlabel=f"imagined steps a second, {batch} games at once", ylabel=f"error {horizon} steps ahead, thousandths"
+    )
+    axes.tick_params(axis="x", which="minor", labelsize=5)
+
+
+ACTION_NAMES = (
+    *("noop", "fire", "up", "right", "left", "down", "up-right", "up-left", "down-right", "down-left"),
+    *(f"{name}, fire" for name in ("up", "right", "left", "down", "up-right", "up-left", "down-right", "down-left")),
+)
+"""Atari's 18 actions, in the emulator's order."""
+
+
+def plot_similarity(axes: Axes, cosines: np.ndarray, names: Sequence[str]) -> None:
+    """Cosines (A, A) between the factors of each two actions; the names are used where there are as many."""
+    count = len(cosines)
+    labels = names if len(names) == count else [str(number) for number in range(count)]
+    image = axes.imshow(cosines, vmin=-1, vmax=1, cmap="RdBu_r", interpolation="nearest")
+    axes.set_xticks(range(count), labels, rotation=90, fontsize=5)
+    axes.set_yticks(range(count), labels, fontsize=5)
+    axes.grid(False)
+    axes.figure.colorbar(image, ax=axes, shrink=0.7, label="cosine")
 
 
 def finish(drawn: Figure, axes: Mapping[str, Axes]) -> None:

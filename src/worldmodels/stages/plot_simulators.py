@@ -1,4 +1,7 @@
-"""Draw one figure of an experiment with simulators as SVG and PDF: error, training, or a strip of one game's frames."""
+"""Draw one figure of an experiment with simulators as SVG and PDF.
+
+error and speed: all games; training; a strip of one game's frames; and how alike its actions are to the networks.
+"""
 
 import csv
 from collections.abc import Iterable
@@ -13,9 +16,20 @@ from matplotlib import pyplot as plt
 from worldmodels.config.simulator_blocks import PlotSimulatorsBlock, simulator_modules
 from worldmodels.config.simulator_experiments import HORIZONS
 from worldmodels.figures.simulator_films import enlarged
-from worldmodels.figures.simulator_plots import finish, frame_strip, panels, plot_error, plot_losses
+from worldmodels.figures.simulator_plots import (
+    ACTION_NAMES,
+    finish,
+    frame_strip,
+    panels,
+    plot_error,
+    plot_losses,
+    plot_similarity,
+    plot_speed,
+)
 from worldmodels.figures.simulator_tables import kind_of_frame
 from worldmodels.figures.style import SETTINGS, save_figure
+from worldmodels.models.acvp.action import factor_similarity
+from worldmodels.models.video.files import load_network
 from worldmodels.simulators.error_file import read_errors
 from worldmodels.simulators.load import load_simulator
 from worldmodels.simulators.sequences import imagined_frames, shown_sequence
@@ -23,6 +37,8 @@ from worldmodels.stages.stage import Stage, input_file, output_file
 from worldmodels.stages.stage import main as run_stage
 
 STRIP_HEIGHT = 210
+SHOWN_HORIZON = 50
+"""Steps ahead at which error is set against speed."""
 
 
 class PlotSimulators(Stage):
@@ -31,9 +47,10 @@ class PlotSimulators(Stage):
     Block: ClassVar = PlotSimulatorsBlock
 
     figure: str
-    errors: list[Path] = input_file("For error: every simulator's errors", default=[])
+    errors: list[Path] = input_file("For error and speed: every simulator's errors", default=[])
+    speed: Path | None = input_file("For speed: imagined steps a second, CSV", default=None)
     metrics: list[Path] = input_file("For training: every simulator's training history", default=[])
-    weights: list[Path] = input_file("For a strip: the weights of one game's simulators", default=[])
+    weights: list[Path] = input_file("For a strip and for actions: the weights of one game's simulators", default=[])
     shards: list[Path] = input_file("For a strip: the game's test shards", default=[])
     svg: Path = output_file("The figure, SVG")
     pdf: Path = output_file("The figure, PDF")
@@ -45,12 +62,14 @@ class PlotSimulators(Stage):
     def run(self) -> None:
         """Draw the figure that was asked for."""
         with mpl.rc_context(SETTINGS):
-            if self.errors:
-                drawn = self.error()
-            elif self.metrics:
-                drawn = self.training()
-            else:
-                drawn = self.strip()
+            kind, _, _ = self.figure.partition("-")
+            drawings = {
+                "error": self.error,
+                "speed": self.error_and_speed,
+                "training": self.training,
+                "actions": self.actions,
+            }
+            drawn = drawings.get(kind, self.strip)()
             save_figure(drawn, self.svg, self.pdf)
             plt.close(drawn)
 
@@ -66,6 +85,30 @@ class PlotSimulators(Stage):
             copied = {kind: read[name][0].copy_last for name, kind in kinds.items() if kind not in drawn_already}
             plot_error(axes[game], curves, copied)
         finish(drawn, axes)
+        return drawn
+
+    def error_and_speed(self) -> plt.Figure:
+        """Error at the horizon nearest to 50 steps against speed, a panel a game."""
+        assert self.speed is not None, "the rule gives it"
+        by_game = grouped(self.errors)
+        batch, speeds = read_speeds(self.speed)
+        horizon = min(SHOWN_HORIZON, self.block().experiment.evaluation.horizon)
+        drawn, axes = panels(list(by_game))
+        for game, simulators in by_game.items():
+            read = {name: [read_errors(path)[0].errors for path in paths] for name, paths in simulators.items()}
+            errors = {
+                name: float(np.mean([seed[:, horizon - 1].mean() for seed in seeds])) for name, seeds in read.items()
+            }
+            plot_speed(axes[game], errors, speeds, horizon, batch)
+        finish(drawn, axes)
+        return drawn
+
+    def actions(self) -> plt.Figure:
+        """How alike two actions are to each network, a panel a network."""
+        networks = {path.parent.name: load_network(path) for path in self.weights}
+        drawn, axes = panels(list(networks))
+        for name, network in networks.items():
+            plot_similarity(axes[name], factor_similarity(network).numpy(), ACTION_NAMES)
         return drawn
 
     def training(self) -> plt.Figure:
@@ -95,6 +138,18 @@ class PlotSimulators(Stage):
             rows.setdefault("real", pictures(real[[0, *ahead]]))
             rows[path.parent.name] = pictures(np.concatenate([real[:1], dream[[step - 1 for step in ahead]]]))
         return frame_strip(rows, ["last seen", *(f"{step} ahead" for step in ahead)])
+
+
+def read_speeds(path: Path) -> tuple[int, dict[str, dict[bool, float]]]:
+    """The largest batch of a speed.csv, and its imagined steps a second by simulator: with every frame drawn, and without."""
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    batch = max(int(row["batch"]) for row in rows)
+    found: dict[str, dict[bool, float]] = {}
+    for row in rows:
+        if int(row["batch"]) == batch:
+            found.setdefault(row["simulator"], {})[row["drawn"] == "True"] = float(row["steps_per_second"])
+    return batch, found
 
 
 def grouped(paths: list[Path]) -> dict[str, dict[str, list[Path]]]:

@@ -23,12 +23,6 @@ class FactoredTransform(nn.Module):
         return self.decoding(self.encoding(memory) * self.acting(actions))
 
 
-def factor_similarity(transform: FactoredTransform) -> Tensor:
-    """Cosine (A, A) between the factors of each two actions (Oh et al. 2015): near 1 where they do the same."""
-    factors = torch.nn.functional.normalize(transform.acting.weight.detach().T, dim=1)  # (A, factors)
-    return factors @ factors.T
-
-
 class GatedFeatures(nn.Module):
     """The open re-implementation's: leaky(W y) * leaky(W a), before the LSTM."""
 
@@ -41,6 +35,16 @@ class GatedFeatures(nn.Module):
     def forward(self, features: Tensor, actions: Tensor) -> Tensor:
         """Map (B, Y) and one-hot (B, A) to (B, factors)."""
         return self.activation(self.encoding(features)) * self.activation(self.acting(actions))
+
+
+def factor_similarity(network: nn.Module) -> Tensor:
+    """Cosine (A, A) between the factors of each two actions (Oh et al. 2015): near 1 where they do the same.
+
+    network: it, or a part of it, is a FactoredTransform or GatedFeatures.
+    """
+    layer = next(part for part in network.modules() if isinstance(part, FactoredTransform | GatedFeatures))
+    factors = torch.nn.functional.normalize(layer.acting.weight.detach().T, dim=1)  # (A, factors)
+    return factors @ factors.T
 
 
 class NoAction(nn.Module):
