@@ -29,7 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     # Threads that spin while they wait lose most of a core to each other as soon as the machine does anything else:
     # measured on two shared cores, V trains 2.5 times as fast with waiting threads asleep.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # So that bytes do not depend on how busy the machine is: the same number of threads, and sums in the same order.
+    # So that bytes do not depend on how busy the machine is: the same number of threads, and sums in the same order
+    # (and see runtime/device.py: choose_vector_functions).
     os.environ.setdefault("MKL_DYNAMIC", "FALSE")
     os.environ.setdefault("MKL_CBWR", "AUTO")
     words = sys.argv[1:] if arguments is None else arguments

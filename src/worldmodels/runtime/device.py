@@ -47,10 +47,31 @@ def cpu_flags() -> set[str]:
     return set(lines[0].split(":", 1)[1].split()) if lines else set()
 
 
+VECTOR_FUNCTIONS = (
+    *("acos", "asin", "atan", "cos", "cosh", "erf", "erfc", "erfinv", "exp", "expm1", "log", "log10", "log1p", "log2"),
+    *("rsqrt", "sigmoid", "sin", "sinh", "sqrt", "tan", "tanh"),
+)
+"""What torch may hand to MKL's vector mathematics."""
+
+
 def set_threads(threads: int) -> None:
     """Use `threads` cores in torch. Denormals are flushed: they cost a hundredfold and mean nothing here."""
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
+    choose_vector_functions()
+
+
+def choose_vector_functions() -> None:
+    """Let MKL choose its version of each vector function now, on one thread.
+
+    It chooses at a function's first call, and where two threads make that call at once, one of them may compute its share
+    with a version of low precision, once (pytorch/pytorch issue 188792; MKL before 2025). Seen here: on a busy machine about one
+    training in thirty had a first exp that was wrong by 2e-5 in half of its numbers, and so other weights.
+    """
+    for dtype in (torch.float32, torch.float64):
+        numbers = torch.full((8,), 0.5, dtype=dtype)
+        for name in VECTOR_FUNCTIONS:
+            getattr(torch, name)(numbers)
 
 
 def available_cores() -> int:
