@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from worldmodels.figures.episodes import read_episodes
+
 pytestmark = pytest.mark.workflow
 TABLE = "results/doom-smoke/table.csv"
 
@@ -183,6 +185,12 @@ def test_every_way_to_select_a_controller_makes_a_row(edited):
     # All three searched alike: what differs is which controller was kept.
     histories = {(folder / f"controllers/{name}/history.csv").read_text().split("\n")[1][:30] for name in rows}
     assert len(histories) == 1
+    # Two jobs played each agent's episodes: the same ones, with the same ends, as the one job of doom-smoke.
+    halves = [read_episodes([folder / f"controllers/mean/batches/{name}.csv"]) for name in ("000", "001")]
+    assert [sum(row.environment == "real" for row in half) for half in halves] == [2, 2]
+    assert [row.environment for row in halves[1]] == ["real", "real"], "the dreams are the first job's"
+    whole = read_episodes([edited.folder / "results/doom-smoke/seed-1/controllers/tau-1.15/episodes.csv"])
+    assert [row[3:] for half in halves for row in half] == [row[3:] for row in whole]
 
 
 @pytest.mark.timeout(900)

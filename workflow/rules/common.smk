@@ -1,6 +1,7 @@
 # What the rules ask of the configuration: paths, config blocks, code fingerprints. The logic lives in
 # worldmodels.config.dag and worldmodels.config.jobs and is tested there; these functions only fit it to Snakemake.
 import functools
+import re
 import sys
 from pathlib import Path
 
@@ -144,6 +145,17 @@ def scored_agent(wildcards):
         return {}
     controller = dag.agent_controller(CONFIG, wildcards.experiment, wildcards.variant, wildcards.seed)
     return {**agent_models(wildcards), "controller": controller}
+
+
+# Experiments whose agents' episodes are played by several jobs; the others' by one.
+SPREAD_EXPERIMENT = "|".join(map(re.escape, dag.spread_experiments(CONFIG))) or "(?!)"
+
+
+def episode_batches(wildcards):
+    """Input function: the episodes of each of those jobs."""
+    names = dag.batch_names(experiment_options(CONFIG, wildcards.experiment).evaluation.batches)
+    folder = f"results/{wildcards.experiment}/seed-{wildcards.seed}/controllers/{wildcards.variant}"
+    return [f"{folder}/batches/{name}.csv" for name in names]
 
 
 @clear_errors

@@ -9,6 +9,7 @@ from worldmodels.provenance import git_commit, hardware
 
 BENCHMARKS = {
     "atari": "worldmodels.benchmarks.atari:measure_atari",
+    "checkpoints": "worldmodels.benchmarks.checkpoints:measure_checkpoints",
     "collection": "worldmodels.benchmarks.collection:measure_collection",
     "vae": "worldmodels.benchmarks.vae:measure_vae",
     "encoding": "worldmodels.benchmarks.vae:measure_encoding",

@@ -122,6 +122,7 @@ SIMPLE_BLOCKS: dict[str, Callable[[ExperimentOptions, TaskOptions], Options]] = 
         mdn_rnn=experiment.mdn_rnn.model,
         controller=experiment.evolution.controller,
     ),
+    "gather_episodes": lambda _, __: Options(),
     "tabulate": lambda experiment, task: ReportBlock(experiment=experiment, task=task),
     "plot": lambda experiment, task: ReportBlock(experiment=experiment, task=task),
     "show": lambda experiment, _: ShowBlock(title=experiment.title),
@@ -187,6 +188,7 @@ def evaluate_block(config: Config, experiment: ExperimentOptions, variant: str) 
 VARIANT_BLOCKS: dict[str, Callable[[Config, ExperimentOptions, str], Options]] = {
     "evolve_controller": evolve_block,
     "evaluate_controller": evaluate_block,
+    "evaluate_batch": evaluate_block,
 }
 """Blocks of stages that work for one variant."""
 

@@ -124,3 +124,13 @@ def products(config: Config, experiment: str) -> list[str]:
     ]
     films = [f"{folder}/videos/{name}.{suffix}" for name in ("real", "dream") for suffix in ("mp4", "html")]
     return [*tables, *figures, *films]
+
+
+def batch_names(count: int) -> list[str]:
+    """Names of the shares of an agent's episodes, where several jobs play them."""
+    return [f"{number:03d}" for number in range(count)]
+
+
+def spread_experiments(config: Config) -> list[str]:
+    """Experiments whose agents' episodes are played by several jobs."""
+    return [name for name, options in config.experiments.items() if options.evaluation.batches > 1]

@@ -19,6 +19,7 @@ PLAYING_STAGES = {
     "collect_rollouts": (),
     "evolve_controller": ("evaluation",),
     "evaluate_controller": (),
+    "evaluate_batch": (),
     "film": (),
 }
 """Stages whose code includes the task's where their block has one, and what else they then run."""
@@ -77,6 +78,8 @@ FILES = {
         "evolve_controller-{variant}", "controllers/{variant}/", "controller.json", "history.csv"
     ),
     "evaluate_controller": _in_seed("evaluate_controller-{variant}", "controllers/{variant}/", "episodes.csv"),
+    "evaluate_batch": _in_seed("evaluate_batch-{variant}-{batch}", "controllers/{variant}/batches/", "{batch}.csv"),
+    "gather_episodes": _in_seed("gather_episodes-{variant}", "controllers/{variant}/", "episodes.csv"),
     "tabulate": _in_experiment("tabulate", "table.csv", "table.md", "table.tex"),
     "plot": _in_experiment("plot-{figure}", "figures/{figure}.svg", "figures/{figure}.pdf"),
     "film": _in_experiment("film", "videos/real.mp4", "videos/dream.mp4"),
@@ -107,7 +110,7 @@ class Job:
         """Which of the owner's jobs of this stage it is: 'tau-1.15, seed 2'; empty where there is one."""
         kinds = ("game", "simulator", "variant", "memory", "figure", "split")
         names = [self.place[name] for name in kinds if name in self.place]
-        numbers = [f"{name} {self.place[name]}" for name in ("shard", "seed") if name in self.place]
+        numbers = [f"{name} {self.place[name]}" for name in ("shard", "seed", "batch") if name in self.place]
         return ", ".join([*names, *numbers])
 
 
@@ -249,14 +252,25 @@ def _controller(config: Config, experiment: str, variant: str, seed: str) -> Ite
     place = {"experiment": dag.controller_owner(config, experiment, variant), "variant": variant, "seed": seed}
     options = variant_options(config, experiment, variant)
     if options.policy == "random":
-        yield _job(config, "evaluate_controller", (), **place)
+        yield from _evaluation(config, (), place)
         return
     yield from _other_models(config, place["experiment"], variant, seed)
     models = tuple(dag.agent_models(config, place["experiment"], variant, seed).values())
     if options.policy == "evolved":
         yield _job(config, "evolve_controller", models, **place)
     controller = dag.agent_controller(config, place["experiment"], variant, seed)
-    yield _job(config, "evaluate_controller", (*models, controller), **place)
+    yield from _evaluation(config, (*models, controller), place)
+
+
+def _evaluation(config: Config, inputs: tuple[str, ...], place: Mapping[str, str]) -> Iterator[Job]:
+    """The episodes of an agent: one job, or as many as share them and one that joins them."""
+    count = experiment_options(config, place["experiment"]).evaluation.batches
+    if count == 1:
+        yield _job(config, "evaluate_controller", inputs, **place)
+        return
+    batches = [_job(config, "evaluate_batch", inputs, batch=name, **place) for name in dag.batch_names(count)]
+    yield from batches
+    yield _job(config, "gather_episodes", tuple(job.outputs[0] for job in batches), **place)
 
 
 def _other_models(config: Config, experiment: str, variant: str, seed: str) -> Iterator[Job]:
@@ -362,7 +376,7 @@ def config_key(config: Config, job: Job, key: str) -> str:
 
 def _own_key(config: Config, job: Job, key: str) -> str | None:
     """The key's place where the variant or the evaluation says what else the experiment or the data set would."""
-    if key == "task.backend" and job.stage in ("evaluate_controller", "film"):
+    if key == "task.backend" and job.stage in ("evaluate_controller", "evaluate_batch", "film"):
         return "evaluation.car_racing_backend"
     if "variant" not in job.place:
         return None

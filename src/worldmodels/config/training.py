@@ -80,6 +80,12 @@ class EvaluationOptions(Options):
 
     episodes: int = Field(1000, ge=1, description="Report episodes per training seed")
     games: int = Field(64, ge=1, description="Games that are played at once, as one batch")
+    batches: int = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="Jobs that share the episodes of an agent; on a cluster each may have its own node",
+    )
     latent: Literal["sample", "mean"] = Field("sample", description="What the controller sees of the VAE's posterior")
     precision: Precision = Field("auto", description=PRECISION)
     car_racing_backend: Literal["gymnasium", "envpool"] = Field(

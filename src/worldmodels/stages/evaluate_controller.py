@@ -49,15 +49,23 @@ class EvaluateController(Stage):
             agent = PolicyAgent(lambda rng: make_policy(block.policy, task.ACTION_SIZE, rng), task, games)
         else:
             world_model, controller = self._load()
-            if block.variant.policy == "evolved" and block.variant.environment == "dream":
+            if self._first_batch() and block.variant.policy == "evolved" and block.variant.environment == "dream":
                 rows += self._dreams(world_model, controller, block)
             agent = self._agent(world_model, controller, games, block)
-        seeds = episode_seeds(REPORT_SEEDS, "report", self.seed, count=block.evaluation.episodes)
+        seeds = self._share(episode_seeds(REPORT_SEEDS, "report", self.seed, count=block.evaluation.episodes))
         with make_games(block.task, games, min(games, self.threads or available_cores())) as batch:
             for outcome in play_episodes(batch, agent, seeds, self.state):
                 ended = task.ENDING if outcome.ended else "timeout"
                 rows.append(self._row("real", outcome.episode_seed, outcome.steps, outcome.total, ended))
         write_episodes(self.output, rows)
+
+    def _share(self, seeds: list[int]) -> list[int]:
+        """Seeds of the episodes that are played here: all of them."""
+        return seeds
+
+    def _first_batch(self) -> bool:
+        """Whether the dreams are dreamt here."""
+        return True
 
     def _load(self) -> tuple[LoadedWorldModel, Controller]:
         if self.vae is None or self.mdn_rnn is None or self.controller is None:
