@@ -28,6 +28,7 @@ from worldmodels.config.simulator_experiments import SimulatorEntry, SimulatorEv
 from worldmodels.config.simulators import RESOptions
 from worldmodels.config.tasks import AtariOptions, AtariRules, CarRacingOptions, TakeCoverOptions
 from worldmodels.config.training import EvaluationOptions, EvolutionOptions, MDNRNNTraining, VAETraining
+from worldmodels.config.vae_mdn_rnn import VAEMDNRNNOptions
 from worldmodels.config.video import Convolution
 
 REPOSITORY = Path(__file__).parents[3]
@@ -58,6 +59,7 @@ GROUPS: dict[str, type[BaseModel]] = {
     "simulator_experiments.NAME.simulators.NAME, and of training": SimulatorEntry,
     "simulator_experiments.NAME.simulators.NAME.model, kind: res": RESOptions,
     "simulator_experiments.NAME.simulators.NAME.model, kind: acvp": ACVPOptions,
+    "simulator_experiments.NAME.simulators.NAME.model, kind: vae_mdn_rnn": VAEMDNRNNOptions,
     "simulator_experiments.NAME.simulators.NAME.model, kind: copy_last": CopyLastOptions,
     "simulator_experiments.NAME.simulators.NAME.model.convolutions": Convolution,
     "simulator_experiments.NAME.online": OnlineOptions,

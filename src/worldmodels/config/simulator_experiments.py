@@ -19,7 +19,16 @@ from worldmodels.config.simulators import SimulatorTraining
 from worldmodels.config.tasks import AtariGame
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
-Preset = Literal["res", "res-independent", "res-laptop", "res-grey", "res-two-class-pong", "copy-last"]
+Preset = Literal[
+    "res",
+    "res-independent",
+    "res-laptop",
+    "res-grey",
+    "res-two-class-pong",
+    "vae-mdn-rnn-vision",
+    "vae-mdn-rnn",
+    "copy-last",
+]
 Curriculum = Literal[
     "acvp-recurrent",
     "acvp-feed-forward",

@@ -4,6 +4,7 @@ The open implementations changed the model; what they got wrong is mended here, 
 """
 
 from worldmodels.config.simulators import RESOptions, SimulatorTraining
+from worldmodels.config.vae_mdn_rnn import VAEMDNRNNOptions
 from worldmodels.config.video import convolution
 
 
@@ -88,11 +89,31 @@ def res_two_class_pong(actions: int = 6) -> SimulatorTraining:
     return SimulatorTraining(model=model, warm_up=15, subsequence=15, subsequences=2, scheme="46%PDT")
 
 
+def vae_mdn_rnn_vision(actions: int = 18) -> SimulatorTraining:
+    """V of World Models (Ha & Schmidhuber 2018), on single frames: 128 a batch, about 1.3 M in all. M comes after it."""
+    model = VAEMDNRNNOptions(actions=actions)
+    return SimulatorTraining(
+        **{"model": model, "updates": 10_000, "batch_size": 16, "warm_up": 1, "subsequence": 8, "scheme": "0%PDT"},
+        **{"optimiser": "adam", "learning_rate": 1e-3, "final_learning_rate_fraction": 0.05},
+    )
+
+
+def vae_mdn_rnn(actions: int = 18) -> SimulatorTraining:
+    """M of World Models, on the latents of a trained V: 32 windows of 64 steps a batch."""
+    model = VAEMDNRNNOptions(actions=actions, learns="memory")
+    return SimulatorTraining(
+        **{"model": model, "updates": 20_000, "batch_size": 32, "warm_up": 1, "subsequence": 64, "scheme": "0%PDT"},
+        **{"optimiser": "adam", "learning_rate": 1e-3, "final_learning_rate_fraction": 0.05, "gradient_clip": 1.0},
+    )
+
+
 PRESETS = {
     "res": res,
     "res-independent": res_independent,
     "res-laptop": res_laptop,
     "res-grey": res_grey,
     "res-two-class-pong": res_two_class_pong,
+    "vae-mdn-rnn-vision": vae_mdn_rnn_vision,
+    "vae-mdn-rnn": vae_mdn_rnn,
 }
 """By name; each takes the number of actions."""

@@ -8,6 +8,7 @@ from worldmodels.config.acvp import ACVPOptions, CopyLastOptions
 from worldmodels.config.atari import AtariShardOptions, OnlineOptions
 from worldmodels.config.options import Options
 from worldmodels.config.training import COSINE, PRECISION, Precision
+from worldmodels.config.vae_mdn_rnn import VAEMDNRNNOptions
 from worldmodels.config.video import Convolution, VideoOptions, convolution, convolved_sizes
 
 Structure = Literal[
@@ -107,14 +108,20 @@ def kind_of(model: Any) -> str:
 SimulatorModel = Annotated[
     Annotated[RESOptions, Tag("res")]
     | Annotated[ACVPOptions, Tag("acvp")]
+    | Annotated[VAEMDNRNNOptions, Tag("vae_mdn_rnn")]
     | Annotated[CopyLastOptions, Tag("copy_last")],
     Discriminator(kind_of),
 ]
 """Any simulator of video, told apart by `kind`."""
 
-Kind = Literal["res", "acvp", "copy_last"]
+Kind = Literal["res", "acvp", "vae_mdn_rnn", "copy_last"]
 
-OPTIONS_OF_KIND: dict[str, type[VideoOptions]] = {"res": RESOptions, "acvp": ACVPOptions, "copy_last": CopyLastOptions}
+OPTIONS_OF_KIND: dict[str, type[VideoOptions]] = {
+    "res": RESOptions,
+    "acvp": ACVPOptions,
+    "vae_mdn_rnn": VAEMDNRNNOptions,
+    "copy_last": CopyLastOptions,
+}
 
 
 def network_module(kind: str) -> str:

@@ -161,10 +161,10 @@ def grouped(paths: list[Path]) -> dict[str, dict[str, list[Path]]]:
 
 
 def read_losses(path: Path) -> np.ndarray:
-    """Updates and losses of a frame, (2, n), of a training history."""
+    """Updates and losses of a frame, (2, n), of a training history; no number where it learns from something else."""
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    return np.array([[float(row["step"]), float(row["frames"])] for row in rows]).T
+    return np.array([[float(row["step"]), float(row.get("frames", "nan"))] for row in rows]).T
 
 
 def chained_losses(paths: Iterable[Path]) -> np.ndarray:

@@ -15,7 +15,7 @@ from worldmodels.runtime.weights import read_kind, read_metadata, read_tensors
 
 ADDED = ("predict_reward", "predict_done")
 """Heads, which a later stage of a curriculum may add."""
-MAY_DIFFER = {*ADDED, "feedback", "reward_target", "gate_gradient_clip"}
+MAY_DIFFER = {*ADDED, "feedback", "reward_target", "gate_gradient_clip", "learns"}
 """Options that a later stage may change: no weight of an earlier one depends on them, or its sizes show it."""
 
 

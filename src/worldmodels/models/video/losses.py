@@ -36,6 +36,9 @@ def simulator_losses(
     mean over batch and time; `reward` and `done`, where they are predicted, come with their weights.
     """
     steps = len(flags)
+    own = network.losses(windows, steps, state)
+    if own is not None:
+        return own
     observations = network.observations(windows.frames[:, : steps + 1])  # (B, T + 1, C, H, W)
     predictions, state = network(observations[:, :-1], windows.actions[:, :steps], flags, state)
     error = class_error if network.options.pixels == "two-class" else squared_error

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from worldmodels.data.windows import Windows
 from worldmodels.models.video.activations import ACTIVATIONS
 from worldmodels.models.video.coders import (
     classes_from_frames,
@@ -77,6 +78,11 @@ class VideoNetwork(nn.Module, ABC):
     @abstractmethod
     def code(self, memory: Any) -> Tensor:
         """What decoder and heads read, (B, K)."""
+
+    def losses(self, windows: Windows, steps: int, state: Any) -> tuple[dict[str, Tensor], Any] | None:
+        """Terms of the loss of so many steps and the memory after them, of a network that learns from something else than
+        the frames that it draws; None of the others."""
+        return None
 
     def set_mean(self, frames: Tensor) -> None:
         """Take the mean that observations lack from the first `frames` (N, H, W, C) uint8."""
