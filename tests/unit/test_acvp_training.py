@@ -54,6 +54,7 @@ def trained(training, state, source=None, start_from=None):
     return fit_simulator(training, source, BACKGROUND, ("test", 1), state, CPU, start_from)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "acvp-no-action"])
 def test_short_training_beats_copy_last(name, state):
     """The network without actions cannot know where the dot goes, and is left out."""
@@ -134,6 +135,7 @@ def test_gradient_reaches_every_weight_through_five_predictions():
         assert not untaught, name
 
 
+@pytest.mark.slow
 def test_reward_is_whether_the_next_one_is_positive(state):
     """The toy pays 1 for going right; scaled to 50, it is still one bit. No reward: less than 0.69 nats, a coin's."""
     model = small_acvp("acvp-paper", predict_reward=True)

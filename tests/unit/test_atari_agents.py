@@ -30,6 +30,7 @@ def play(clip, life_loss_ends, steps=500, game="ms_pacman"):
     return games, played
 
 
+@pytest.mark.slow
 def test_learning_may_see_the_sign_of_rewards_but_scores_are_the_games():
     clipped, raw = (play(clip, False)[1] for clip in (True, False))
     assert {float(rewards[0]) for _, rewards, _, _ in clipped} == {0.0, 1.0}
@@ -39,6 +40,7 @@ def test_learning_may_see_the_sign_of_rewards_but_scores_are_the_games():
     assert episodes and games.finished[0][1] == episodes[0]["r"] >= 50
 
 
+@pytest.mark.slow
 def test_lost_life_ends_the_return_and_not_the_game():
     """Two lives are lost before the third ends the game: three dones a game, and the game goes on after two of them."""
     _games, played = play(True, True, steps=900)
@@ -68,7 +70,7 @@ def test_finished_agent_chooses_as_the_one_that_learned(algorithm, state):
     assert agent.options.steps == 60
 
 
-@pytest.mark.parametrize("algorithm", ["dqn", "a2c"])
+@pytest.mark.parametrize("algorithm", ["dqn", pytest.param("a2c", marks=pytest.mark.slow)])
 def test_killed_training_goes_on(algorithm, state, monkeypatch):
     """It must not begin again: the steps go on, the replay memory is there, and the weights are the checkpoint's."""
     options = AgentTraining(algorithm=algorithm, steps=160, **SMALL)

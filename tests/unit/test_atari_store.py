@@ -99,7 +99,13 @@ def test_frames_are_small_on_disk(shard):
 
 
 @pytest.mark.parametrize(
-    ("policy", "game"), [("random", "qbert"), ("random", "freeway"), ("dqn", "ms_pacman"), ("a2c", "ms_pacman")]
+    ("policy", "game"),
+    [
+        ("random", "qbert"),
+        pytest.param("random", "freeway", marks=pytest.mark.slow),
+        pytest.param("dqn", "ms_pacman", marks=pytest.mark.slow),
+        ("a2c", "ms_pacman"),
+    ],
 )
 def test_collection_that_was_killed_ends_with_the_same_bytes(state, tmp_path, monkeypatch, policy, game):
     agent = None if policy == "random" else make_agent(tmp_path / "agent.safetensors", algorithm=policy)

@@ -398,6 +398,7 @@ def test_loss_that_is_no_number_ends_training_and_spares_the_checkpoint(state):
     assert found is None or all(value.isfinite().all() for value in found[0].values())
 
 
+@pytest.mark.slow
 def test_reward_and_end_are_those_of_the_action(state):
     """Going right is worth 1 in the toy: the head must learn it from the action at the same place."""
     training = training_options(

@@ -69,7 +69,9 @@ def test_a_stage_runs_is_killed_and_goes_on(toy, screen):
         process.wait()
     text = screen()
     assert "RUNNING" not in text
-    assert re.search(r"stopped at \d+ % \(killed\?\), .*; the same command goes on from its last checkpoint", text)
+    assert re.search(r"stopped at \d+ % \(killed\?\), .*; the same command goes on from its last checkpoint", text), (
+        text
+    )
     toy.write_config(changed_config(mdn_rnn=CONFIG["experiments"]["toy"]["mdn_rnn"] | {"epochs": 151}))
     assert "changed since: the same command begins anew" in screen()
 
