@@ -68,14 +68,14 @@ def test_curriculum_becomes_a_chain_of_trainings(config):
     assert [stage.training for stage in stages] == wanted
     assert [stage.scored for stage in stages] == [False, False, False, True]
     assert list(options.scored) == [
-        *("recurrent", "feed-forward", "no-action", "perceptron", "paper", "compression", "copy-last")
+        *("recurrent", "feed-forward", "no-action", "perceptron", "paper", "compression", "copy-last", "mean-frame")
     ]
     place = {"experiment": "atari-acvp", "game": "ms-pacman", "seed": "1", "simulator": "recurrent"}
     assert simulator_blocks.training_inputs(config, place)["start_from"] == [
         "results/atari-acvp/ms-pacman/seed-1/simulators/recurrent.5-step/weights.safetensors"
     ]
     scored = simulator_blocks.simulator_files(config, "atari-acvp", "horizon.h5", "ms-pacman")
-    assert len(scored) == 7 and not any("step/" in path for path in scored)
+    assert len(scored) == 8 and not any("step/" in path for path in scored)
 
 
 def test_chain_may_begin_at_another_simulator(config):

@@ -28,8 +28,8 @@ def test_curricula_are_chains_of_jobs(checkout):
     assert planned == {
         "train_agent": 5,
         "collect_atari": 5 * 11,
-        "train_simulator": 5 * (4 * 4 + 2 * 3 + 1),
-        "evaluate_simulator": 5 * 7,
+        "train_simulator": 5 * (4 * 4 + 2 * 3 + 2),
+        "evaluate_simulator": 5 * 8,
         "tabulate_simulators": 1,
     }
 
@@ -76,10 +76,10 @@ def test_one_command_makes_every_product(checkout):
 
     chained = list(csv.DictReader((checkout.folder / "results/atari-acvp-smoke/table.csv").open()))
     assert [row["simulator"] for row in chained] == [
-        *("recurrent", "feed-forward", "no-action", "perceptron", "paper", "compression", "vae-mdn-rnn", "copy-last")
+        *("recurrent", "feed-forward", "no-action", "perceptron", "paper", "compression", "vae-mdn-rnn", "copy-last", "mean-frame")
     ]
     assert (checkout.folder / "results/atari-acvp-smoke/figures/actions-ms-pacman.svg").stat().st_size > 2000
-    copied = chained[-1]
+    copied = chained[-2]
     assert copied["error_1"] == copied["copy_last_1"] and copied["parameters"] == copied["training_updates"] == "0"
     assert [row["training_updates"] for row in chained[:2]] == ["8", "2"], "four stages of two updates; one"
     assert int(chained[5]["operations"]) < int(chained[4]["operations"]), "compression imagines without drawing"

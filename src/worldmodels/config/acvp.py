@@ -112,13 +112,23 @@ class ACVPOptions(VideoOptions):
 
 
 class CopyLastOptions(VideoOptions):
-    """The baseline that predicts that nothing will change: the last real frame, for ever. No parameters."""
+    """The baselines without parameters: nothing will change, the last real frame for ever; or the mean of the first frames."""
 
     kind: Literal["copy_last"] = "copy_last"
     subtract: Literal["channel-mean", "pixel-mean", "nothing"] = Field(
         "nothing", description="It makes no difference here"
     )
     feedback: Literal["frame"] = Field("frame", description="What an imagined step takes in: the frame that it shows")
+    shows: Literal["last-frame", "mean-frame"] = Field(
+        "last-frame", description="mean-frame needs subtract: pixel-mean: what it shows is what that takes off"
+    )
+
+    @model_validator(mode="after")
+    def knows_its_mean(self) -> Self:
+        """The mean frame is what pixel-mean takes off; for the last frame it makes no difference."""
+        if self.shows == "mean-frame" and self.subtract != "pixel-mean":
+            raise ValueError("shows: mean-frame needs subtract: pixel-mean")
+        return self
 
     @model_validator(mode="after")
     def has_no_heads(self) -> Self:

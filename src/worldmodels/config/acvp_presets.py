@@ -140,6 +140,11 @@ def copy_last(**changes: Any) -> SimulatorTraining:
     return SimulatorTraining(model=CopyLastOptions(**changes), updates=1)
 
 
+def mean_frame(**changes: Any) -> SimulatorTraining:
+    """The other one: the mean of the first frames, for ever. What learns the background and no motion is no better."""
+    return copy_last(shows="mean-frame", subtract="pixel-mean", **changes)
+
+
 CURRICULA: dict[str, Callable[[int], Curriculum]] = {
     **{name: partial(curriculum_of, name) for name in MODELS},
     **{f"{name}-laptop": partial(laptop, name) for name in MODELS},

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from worldmodels.config.acvp_presets import CURRICULA, STEPS, copy_last, stage_of_curriculum
+from worldmodels.config.acvp import CopyLastOptions
+from worldmodels.config.acvp_presets import CURRICULA, STEPS, copy_last, mean_frame, stage_of_curriculum
 from worldmodels.config.atari import OnlineOptions
 from worldmodels.config.merging import merged
 from worldmodels.config.options import Options
@@ -28,6 +29,7 @@ Preset = Literal[
     "vae-mdn-rnn-vision",
     "vae-mdn-rnn",
     "copy-last",
+    "mean-frame",
 ]
 Curriculum = Literal[
     "acvp-recurrent",
@@ -72,6 +74,11 @@ class SimulatorEntry(SimulatorTraining):
     def learns(self) -> bool:
         """Whether there is anything to train."""
         return self.model.kind != "copy_last"
+
+    @property
+    def copies(self) -> bool:
+        """Whether it is the copy of the last frame."""
+        return isinstance(self.model, CopyLastOptions) and self.model.shows == "last-frame"
 
 
 class SimulatorEvaluation(Options):
@@ -199,7 +206,7 @@ def _named_training(written: Mapping[str, Any]) -> SimulatorTraining | None:
     if curriculum is not None:
         known = curriculum in CURRICULA and stage in STEPS
         return stage_of_curriculum(curriculum, str(stage), FULL_ACTIONS) if known else None
-    if preset == "copy-last":
-        return copy_last(actions=FULL_ACTIONS)
+    if preset in ("copy-last", "mean-frame"):
+        return (copy_last if preset == "copy-last" else mean_frame)(actions=FULL_ACTIONS)
     named = PRESETS.get("res" if preset is None else preset)
     return named(actions=FULL_ACTIONS) if named else None

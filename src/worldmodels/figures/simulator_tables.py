@@ -171,7 +171,7 @@ def _pixels(row: SimulatorRow) -> str:
 
 def _to_copy(rows: Sequence[SimulatorRow]) -> list[SimulatorRow]:
     """A row for each kind of frame whose copy is not a row itself."""
-    shown = {_pixels(row) for row in rows if not row.entry.learns}
+    shown = {_pixels(row) for row in rows if row.entry.copies}
     return list({_pixels(row): row for row in reversed(rows) if _pixels(row) not in shown}.values())
 
 

@@ -12,9 +12,7 @@ import numpy as np
 
 from worldmodels.errors import UserError
 from worldmodels.runtime.files import atomic_path, require_file
-from worldmodels.simulators.prediction_error import HorizonErrors
-
-COLUMNS = ("errors", "copy_last", "reward_errors", "reward_hits", "done_hits")
+from worldmodels.simulators.prediction_error import COLUMNS, HorizonErrors
 
 
 class Costs(NamedTuple):

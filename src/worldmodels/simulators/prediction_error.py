@@ -10,7 +10,7 @@ Normalisations, by the papers whose figures use them:
     per-number  mean over rows, columns and channels: comparable between resolutions (Oh et al. 2015 call it MSE)
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -22,6 +22,10 @@ from worldmodels.simulators.noise import RowStreams
 from worldmodels.simulators.protocol import AnyState, Simulator
 
 Normalisation = Literal["res", "per-number"]
+
+
+COLUMNS = ("errors", "copy_last", "reward_errors", "reward_hits", "done_hits")
+"""What is known of each sequence at each horizon."""
 
 
 class HorizonErrors(NamedTuple):
@@ -42,7 +46,6 @@ class HorizonErrors(NamedTuple):
         return values * (height * width) if normalisation == "res" else values
 
 
-@torch.no_grad()
 def horizon_errors(
     simulator: Simulator[AnyState],
     batches: Iterable[Windows],
@@ -51,30 +54,44 @@ def horizon_errors(
     words: tuple[str | int, ...] = ("horizon_errors",),
     temperature: float = 1.0,
 ) -> HorizonErrors:
-    """Score `simulator` on all windows of `batches`, each of warm_up + horizon steps or more.
+    """Score `simulator` on all windows of `batches`: see `batch_errors`."""
+    return joined(list(batch_errors(simulator, batches, warm_up, horizon, words, temperature)))
 
-    warm_up: steps that are watched; the frame after them, the last real one, is seen too. words: name of the random
-    streams, one a sequence, of simulators that draw. Raises ValueError when a window is too short.
+
+@torch.no_grad()
+def batch_errors(
+    simulator: Simulator[AnyState],
+    batches: Iterable[Windows],
+    warm_up: int,
+    horizon: int,
+    words: tuple[str | int, ...] = ("horizon_errors",),
+    temperature: float = 1.0,
+    first: int = 0,
+) -> Iterator[HorizonErrors]:
+    """Score `simulator` on the windows of each batch, of warm_up + horizon steps or more.
+
+    warm_up: steps that are watched; the frame after them, the last real one, is seen too. words, and the batch's number, which
+    begins at `first`: name of the random streams, one a sequence, of simulators that draw. Raises ValueError when a window
+    is too short.
     """
-    parts: list[dict[str, np.ndarray]] = []
-    shape = (0, 0, 0)
-    for number, windows in enumerate(batches):
+    for number, windows in enumerate(batches, first):
         if windows.actions.shape[1] < warm_up + horizon:
             raise ValueError(f"windows of {windows.actions.shape[1]} steps are too short for {warm_up} + {horizon}")
-        shape = tuple(windows.frames.shape[2:])  # type: ignore[assignment]
         rows = [(*words, number, row) for row in range(len(windows.actions))]
         noise = RowStreams(rows, simulator.noise_size, simulator.device)
         on_device = Windows(*(part.to(simulator.device) for part in windows))
-        parts.append(_score(simulator, on_device, warm_up, horizon, noise, temperature))
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return HorizonErrors(
-        joined["errors"],
-        joined["copy_last"],
-        joined.get("reward_errors"),
-        joined.get("reward_hits"),
-        joined.get("done_hits"),
-        shape,
-    )
+        columns = dict.fromkeys(COLUMNS) | _score(simulator, on_device, warm_up, horizon, noise, temperature)
+        height, width, channels = windows.frames.shape[2:]
+        yield HorizonErrors(**columns, frame_shape=(height, width, channels))  # type: ignore[arg-type]
+
+
+def joined(parts: Sequence[HorizonErrors]) -> HorizonErrors:
+    """The errors of all parts' sequences, in their order."""
+    columns = {
+        name: None if getattr(parts[0], name) is None else np.concatenate([getattr(part, name) for part in parts])
+        for name in COLUMNS
+    }
+    return HorizonErrors(**columns, frame_shape=parts[0].frame_shape)  # type: ignore[arg-type]
 
 
 def _score(

@@ -41,9 +41,9 @@ class HeldOut:
         windows = self.windows.batch(number)
         return windows._replace(frames=self.simulator.seen(windows.frames))
 
-    def batches(self, sequences: int) -> Iterator[Windows]:
-        """Batches that have `sequences` sequences in all."""
-        for number in range(-(-sequences // self.batch_size)):
+    def batches(self, sequences: int, first: int = 0) -> Iterator[Windows]:
+        """Batches that have `sequences` sequences in all, from number `first` on."""
+        for number in range(first, -(-sequences // self.batch_size)):
             kept = min(self.batch_size, sequences - number * self.batch_size)
             yield Windows(*(part[:kept] for part in self.batch(number)))
 

@@ -1,17 +1,17 @@
 """Score a simulator on held-out sequences: its error at every horizon, sequence by sequence, and what a step costs."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
+import torch
+
 from worldmodels.config.simulator_blocks import EvaluateSimulatorBlock, simulator_modules
-from worldmodels.data.windows import Windows
 from worldmodels.runtime.device import resolve_device
 from worldmodels.runtime.progress import Progress
 from worldmodels.simulators.costs import costs_of
 from worldmodels.simulators.error_file import write_errors
 from worldmodels.simulators.load import load_simulator
-from worldmodels.simulators.prediction_error import horizon_errors
+from worldmodels.simulators.prediction_error import COLUMNS, HorizonErrors, batch_errors, joined
 from worldmodels.simulators.sequences import HeldOut
 from worldmodels.stages.stage import Stage, input_file, output_file
 from worldmodels.stages.stage import main as run_stage
@@ -36,17 +36,32 @@ class EvaluateSimulator(Stage):
         block = self.block()
         simulator = load_simulator(self.weights, resolve_device(self.device))
         held_out = HeldOut(self.shards, simulator, block.warm_up + block.horizon, block.batch_size)
-        with Progress("evaluate_simulator", block.sequences, "sequences", self.state) as progress:
-            batches = self._watched(held_out.batches(block.sequences), progress)
-            errors = horizon_errors(simulator, batches, block.warm_up, block.horizon)
-        write_errors(self.output, errors, costs_of(simulator))
+        parts, first = self._restored()
+        done = sum(len(part.errors) for part in parts)
+        with Progress("evaluate_simulator", block.sequences, "sequences", self.state, done) as progress:
+            batches = held_out.batches(block.sequences, first)
+            for part in batch_errors(simulator, batches, block.warm_up, block.horizon, first=first):
+                parts.append(part)
+                first += 1
+                progress.advance(len(part.errors))
+                if self.state.due:
+                    self._save(joined(parts), first)
+                    self.state.leave_if_stopped()
+        write_errors(self.output, joined(parts), costs_of(simulator))
 
-    def _watched(self, batches: Iterator[Windows], progress: Progress) -> Iterator[Windows]:
-        """The batches; each counts when the next is asked for, and a request to stop is heard between them."""
-        for batch in batches:
-            yield batch
-            progress.advance(len(batch.actions))
-            self.state.stop.check()
+    def _save(self, errors: HorizonErrors, batches: int) -> None:
+        columns = {name: getattr(errors, name) for name in COLUMNS}
+        tensors = {name: torch.from_numpy(values) for name, values in columns.items() if values is not None}
+        self.state.save(tensors, {"batches": batches, "frame_shape": errors.frame_shape})
+
+    def _restored(self) -> tuple[list[HorizonErrors], int]:
+        """What an earlier run found, as one part, and the number of its batches."""
+        found = self.state.load()
+        if found is None:
+            return [], 0
+        tensors, meta = found
+        columns = {name: tensors[name].numpy() if name in tensors else None for name in COLUMNS}
+        return [HorizonErrors(**columns, frame_shape=tuple(meta["frame_shape"]))], int(meta["batches"])  # type: ignore[arg-type]
 
 
 def main(arguments: list[str]) -> int:

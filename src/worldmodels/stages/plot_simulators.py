@@ -81,7 +81,7 @@ class PlotSimulators(Stage):
             read = {name: [read_errors(path)[0] for path in paths] for name, paths in simulators.items()}
             curves = {name: [one.errors for one in seeds] for name, seeds in read.items()}
             kinds = {name: kind_of_frame(seeds[0].frame_shape, entries[name]) for name, seeds in read.items()}
-            drawn_already = {kind for name, kind in kinds.items() if not entries[name].learns}
+            drawn_already = {kind for name, kind in kinds.items() if entries[name].copies}
             copied = {kind: read[name][0].copy_last for name, kind in kinds.items() if kind not in drawn_already}
             plot_error(axes[game], curves, copied)
         finish(drawn, axes)

@@ -1,4 +1,4 @@
-"""The baseline that nobody reported: the next frame is the last real one, whatever is done."""
+"""The baselines that nobody reported: the next frame is the last real one, or the mean of all, whatever is done."""
 
 from typing import NamedTuple
 
@@ -41,8 +41,8 @@ class CopyLast(VideoNetwork):
         return memory if observations is None else LastFrame(observations)
 
     def code(self, memory: LastFrame) -> Tensor:
-        """The frame itself."""
-        return memory.frame
+        """The frame itself; of the mean, what is left when the mean is taken off: nothing."""
+        return memory.frame * 0 if self.options.shows == "mean-frame" else memory.frame
 
 
 def build(options: CopyLastOptions) -> CopyLast:
