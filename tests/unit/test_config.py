@@ -173,3 +173,9 @@ def test_impossible_dreams_are_refused(raw, variant):
     raw["experiments"]["mine"] = {"extends": "carracing-laptop", "variants": {"dreamt": variant}}
     with pytest.raises(UserError, match="environment: real"):
         load_config(raw)
+
+
+def test_more_batches_than_episodes_are_refused(raw):
+    raw["experiments"]["doom-smoke"]["evaluation"] |= {"batches": 5}
+    with pytest.raises(UserError, match="batches is 5, but there are only 4 episodes to share"):
+        load_config(raw)

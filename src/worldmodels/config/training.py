@@ -1,8 +1,8 @@
 """How each part of an experiment is trained, evolved and scored."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from worldmodels.config.models import ControllerOptions, MDNRNNOptions, VAEOptions
 from worldmodels.config.options import Options
@@ -91,3 +91,10 @@ class EvaluationOptions(Options):
     car_racing_backend: Literal["gymnasium", "envpool"] = Field(
         "gymnasium", description="Who plays CarRacing for reported scores; envpool only to compare the two"
     )
+
+    @model_validator(mode="after")
+    def every_batch_plays(self) -> Self:
+        """A job without an episode would have nothing to do."""
+        if self.batches > self.episodes:
+            raise ValueError(f"batches is {self.batches}, but there are only {self.episodes} episodes to share")
+        return self

@@ -42,7 +42,8 @@ class EvaluateController(Stage):
         """Dream first, then play."""
         block = self.block()
         task = load_task(block.task.name)
-        games = min(block.evaluation.games, block.evaluation.episodes)
+        seeds = self._share(episode_seeds(REPORT_SEEDS, "report", self.seed, count=block.evaluation.episodes))
+        games = min(block.evaluation.games, len(seeds))
         rows: list[Episode] = []
         agent: Agent
         if self.controller is None:
@@ -52,7 +53,6 @@ class EvaluateController(Stage):
             if self._first_batch() and block.variant.policy == "evolved" and block.variant.environment == "dream":
                 rows += self._dreams(world_model, controller, block)
             agent = self._agent(world_model, controller, games, block)
-        seeds = self._share(episode_seeds(REPORT_SEEDS, "report", self.seed, count=block.evaluation.episodes))
         with make_games(block.task, games, min(games, self.threads or available_cores())) as batch:
             for outcome in play_episodes(batch, agent, seeds, self.state):
                 ended = task.ENDING if outcome.ended else "timeout"
