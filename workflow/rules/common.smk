@@ -2,6 +2,7 @@
 # worldmodels.config.dag and worldmodels.config.jobs and is tested there; these functions only fit it to Snakemake.
 import functools
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -29,6 +30,10 @@ def clear_errors(function):
 
 clear_errors(cluster.require_workflow_profile)(sys.argv, Path("profiles"))
 CONFIG = clear_errors(load_config)(config)
+SOURCE = Path(workflow.basedir) / "src"
+# bash's strict mode is Snakemake's own prefix. The path names the code beside this workflow to jobs whose environment (conda,
+# a container) has the libraries alone; Snakemake removes the variable from a conda environment, so it is set inside.
+shell.prefix(f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(SOURCE))}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
 HEAD_LOCK = []  # keeps the lock file of this head open as long as the process lives
 
 
