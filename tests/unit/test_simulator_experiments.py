@@ -8,11 +8,17 @@ import yaml
 
 from worldmodels.config import simulator_blocks
 from worldmodels.config.acvp_presets import CURRICULA, STEPS
+from worldmodels.config.jobs import experiment_jobs
 from worldmodels.config.load import experiment_options, load_config
 from worldmodels.config.simulator_experiments import Curriculum, CurriculumStage
 from worldmodels.config.simulator_presets import PRESETS
 from worldmodels.errors import UserError
 
+JOINT_TABLE = (
+    *("res", "res-independent", "acvp-recurrent", "acvp-feed-forward", "acvp-paper", "acvp-compression"),
+    *("vae-mdn-rnn", "copy-last", "mean-frame"),
+)
+ONE_ROW = {"acvp-feed-forward": {"curriculum": "acvp-feed-forward-laptop"}}
 CONFIG_FILE = Path(__file__).parents[2] / "config.yaml"
 
 
@@ -61,18 +67,27 @@ def test_row_takes_from_its_preset_then_from_training_then_says_itself(raw):
 def test_curriculum_becomes_a_chain_of_trainings(config):
     """One entry; its stages go on from one another, and only the last is a row of the table."""
     options = config.simulator_experiments["atari-acvp"]
-    chain = options.chain("recurrent")
-    assert chain == ["recurrent.1-step", "recurrent.3-step", "recurrent.5-step", "recurrent"]
+    chain = options.chain("acvp-recurrent")
+    assert chain == ["acvp-recurrent.1-step", "acvp-recurrent.3-step", "acvp-recurrent.5-step", "acvp-recurrent"]
     stages = [options.simulators[name] for name in chain]
     wanted = [*CURRICULA["acvp-recurrent"](18).values()]
     assert [stage.training for stage in stages] == wanted
     assert [stage.scored for stage in stages] == [False, False, False, True]
     assert list(options.scored) == [
-        *("recurrent", "feed-forward", "no-action", "perceptron", "paper", "compression", "copy-last", "mean-frame")
+        *(
+            "acvp-recurrent",
+            "acvp-feed-forward",
+            "acvp-no-action",
+            "acvp-perceptron",
+            "acvp-paper",
+            "acvp-compression",
+            "copy-last",
+            "mean-frame",
+        )
     ]
-    place = {"experiment": "atari-acvp", "game": "ms-pacman", "seed": "1", "simulator": "recurrent"}
+    place = {"experiment": "atari-acvp", "game": "ms-pacman", "seed": "1", "simulator": "acvp-recurrent"}
     assert simulator_blocks.training_inputs(config, place)["start_from"] == [
-        "results/atari-acvp/ms-pacman/seed-1/simulators/recurrent.5-step/weights.safetensors"
+        "results/atari-acvp/ms-pacman/seed-1/simulators/acvp-recurrent.5-step/weights.safetensors"
     ]
     scored = simulator_blocks.simulator_files(config, "atari-acvp", "horizon.h5", "ms-pacman")
     assert len(scored) == 8 and not any("step/" in path for path in scored)
@@ -81,8 +96,27 @@ def test_curriculum_becomes_a_chain_of_trainings(config):
 def test_chain_may_begin_at_another_simulator(config):
     """The re-implementation's `compression` starts from `paper`'s weights."""
     options = config.simulator_experiments["atari-acvp-smoke"]
-    assert options.chain("compression") == ["paper", "compression"]
-    assert options.simulators["compression"].continues and not options.simulators["paper"].continues
+    assert options.chain("acvp-compression") == ["acvp-paper", "acvp-compression"]
+    assert options.simulators["acvp-compression"].continues and not options.simulators["acvp-paper"].continues
+
+
+def test_equal_simulators_are_taken_over(config, raw):
+    """`models_from`: neither trained nor scored again where name, training, frames and scoring are the same."""
+    folder = "results/{}/ms-pacman/seed-1/simulators/{}/weights.safetensors"
+    files = simulator_blocks.simulator_files(config, "simulators-laptop", "weights.safetensors")
+    own = ("res", "res-independent", "vae-mdn-rnn")
+    owners = {name: "simulators-laptop" if name in own else "atari-acvp-laptop" for name in JOINT_TABLE}
+    assert files == [folder.format(owner, name) for name, owner in owners.items()]
+    trained = [job for job in experiment_jobs(config, "simulators-laptop") if job.stage == "train_simulator"]
+    assert {job.owner for job in trained if job.place["simulator"].startswith("acvp-paper")} == {"atari-acvp-laptop"}
+
+    for change in ({"evaluation": {"sequences": 7}}, {"training_seeds": [1, 2]}, {"dataset": "atari-dqn-laptop"}):
+        raw["simulator_experiments"]["mine"] = {"extends": "simulators-laptop", "simulators": ONE_ROW, **change}
+        assert simulator_blocks.simulator_owner(load_config(raw), "mine", "acvp-feed-forward") == "mine", change
+    raw["simulator_experiments"]["mine"] = {"extends": "simulators-laptop", "simulators": ONE_ROW}
+    assert simulator_blocks.simulator_owner(load_config(raw), "mine", "acvp-feed-forward") == "atari-acvp-laptop"
+    raw["simulator_experiments"]["mine"]["training"] = {"updates": 3}
+    assert simulator_blocks.simulator_owner(load_config(raw), "mine", "acvp-feed-forward") == "mine"
 
 
 def test_names_of_curricula_are_those_there_are():
@@ -107,6 +141,8 @@ def test_names_of_curricula_are_those_there_are():
         ({"games": ["pongg"]}, r"mine.games.0 is 'pongg', but: there is no such game; did you mean 'pong'"),
         ({"games": ["asterix"]}, r"mine.games has asterix, but atari_datasets.atari-res has bowling"),
         ({"dataset": "atari-ress"}, r"mine.dataset is 'atari-ress', but the Atari data sets are"),
+        ({"models_from": "mine"}, r"simulator_experiments.mine.models_from is 'mine', but it must be another of the experiments"),
+        ({"models_from": "simulators"}, r"mine.models_from is 'simulators', which has no models of its own; name 'atari-acvp'"),
         ({"extends": "atari-rez"}, r"simulator_experiments.mine.extends is 'atari-rez'.* Did you mean 'atari-res'"),
         ({"simulators": {"a": {"model": {"actions": 6}}}}, r"a.model.actions is 6, but atari_datasets.atari-res has all 18"),
         ({"evaluation": {"horizn": 5}}, r"unknown key simulator_experiments.mine.evaluation.horizn. Did you mean 'horizon'"),

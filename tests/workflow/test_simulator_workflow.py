@@ -76,7 +76,7 @@ def test_one_command_makes_every_product(checkout):
 
     chained = list(csv.DictReader((checkout.folder / "results/atari-acvp-smoke/table.csv").open()))
     assert [row["simulator"] for row in chained] == [
-        *("recurrent", "feed-forward", "no-action", "perceptron", "paper", "compression"),
+        *("acvp-recurrent", "acvp-feed-forward", "acvp-no-action", "acvp-perceptron", "acvp-paper", "acvp-compression"),
         *("vae-mdn-rnn", "copy-last", "mean-frame"),
     ]
     assert (checkout.folder / "results/atari-acvp-smoke/figures/actions-ms-pacman.svg").stat().st_size > 2000

@@ -120,10 +120,17 @@ def laptop(name: str, actions: int = 18) -> Curriculum:
         convolutions = {}
     units = {"narrow_units": 100, "encoder_units": 256, "hidden_size": 256, "factors": 256}
     model = MODELS[name](**{**LAPTOP_SIZES, **units, **convolutions, "actions": actions})
-    stages = curriculum(model, learning_rate_factor=1.0, batch_size=16, final_learning_rate_fraction=0.1)
-    lengths = {"1-step": (3000, 1e-3), "3-step": (600, 2e-4), "5-step": (400, 2e-4), "5-step-reward": (200, 2e-4)}
+    stages = curriculum(model, learning_rate_factor=1.0, final_learning_rate_fraction=0.1)
+    # An LSTM is scored on 10 frames of each window in the first stage, and steps through 20.
+    sizes = {
+        "1-step": (4, 1500, 1e-3) if model.memory == "lstm" else (16, 2000, 1e-3),
+        "3-step": (8, 600, 2e-4),
+        "5-step": (8, 400, 2e-4),
+        "5-step-reward": (8, 200, 2e-4),
+    }
+    names = ("batch_size", "updates", "learning_rate")
     return {
-        stage: training.model_copy(update={"updates": lengths[stage][0], "learning_rate": lengths[stage][1]})
+        stage: training.model_copy(update=dict(zip(names, sizes[stage], strict=True)))
         for stage, training in stages.items()
     }
 

@@ -8,6 +8,7 @@ import re
 from worldmodels.config.datasets import DatasetOptions
 from worldmodels.config.experiments import Config, ExperimentOptions
 from worldmodels.config.load import experiment_options, simulator_experiment
+from worldmodels.config.simulator_blocks import simulator_owner
 
 FIGURE_TITLES = {
     "evolution": "Evolution of the controllers",
@@ -80,10 +81,12 @@ def about_simulators(config: Config, experiment: str) -> About:
     """Facts for captions of an experiment with simulators, as reStructuredText."""
     options = simulator_experiment(config, experiment)
     seeds, evaluation = options.training_seeds, options.evaluation
+    shared = [name for name in options.scored if simulator_owner(config, experiment, name) != experiment]
+    models = f" {', '.join(shared)} are those of ``{options.models_from}``." if shared else ""
     protocol = [
         f"**Scale:** {SCALES[options.scale]}.",
         f"**Training seeds:** {len(seeds)} ({', '.join(map(str, seeds))}).",
-        f"**Games:** {', '.join(options.games)}; frames of ``{options.dataset}``.",
+        f"**Games:** {', '.join(options.games)}; frames of ``{options.dataset}``.{models}",
         f"**Scored on** {evaluation.sequences:,} held-out sequences, {evaluation.horizon} steps ahead after "
         f"{evaluation.warm_up + 1} real frames, with the actions that were taken there.",
         f"**Make it again:** ``snakemake --cores all results/{experiment}/table.csv``.",

@@ -185,18 +185,21 @@ class Config(Options):
                     f"experiments.{name}.dataset is '{experiment.dataset}', but the data sets are "
                     f"{', '.join(sorted(self.datasets))}"
                 )
-            if experiment.models_from is not None:
-                self._check_models_from(name, experiment.models_from)
+        for section in ("experiments", "simulator_experiments"):
+            for name, one in getattr(self, section).items():
+                if one.models_from is not None:
+                    self._check_models_from(section, name, one.models_from)
         return self
 
-    def _check_models_from(self, name: str, source: str) -> None:
-        if source not in self.experiments or source == name:
+    def _check_models_from(self, section: str, name: str, source: str) -> None:
+        known = getattr(self, section)
+        if source not in known or source == name:
             raise ValueError(
-                f"experiments.{name}.models_from is '{source}', but it must be another of the experiments "
-                f"{', '.join(sorted(set(self.experiments) - {name}))}"
+                f"{section}.{name}.models_from is '{source}', but it must be another of the experiments "
+                f"{', '.join(sorted(set(known) - {name}))}"
             )
-        if self.experiments[source].models_from is not None:
+        if known[source].models_from is not None:
             raise ValueError(
-                f"experiments.{name}.models_from is '{source}', which has no models of its own; name "
-                f"'{self.experiments[source].models_from}' instead"
+                f"{section}.{name}.models_from is '{source}', which has no models of its own; name "
+                f"'{known[source].models_from}' instead"
             )

@@ -189,7 +189,8 @@ def _simulators(config: Config, experiment: str) -> Iterator[Job]:
         yield from _atari_frames(config, experiment, game)
         for simulator in options.simulators:
             for seed in options.training_seeds:
-                place = {"experiment": experiment, "game": game, "simulator": simulator, "seed": str(seed)}
+                owner = simulator_blocks.simulator_owner(config, experiment, simulator)
+                place = {"experiment": owner, "game": game, "simulator": simulator, "seed": str(seed)}
                 read = simulator_blocks.training_inputs(config, place)
                 inputs = tuple(path for paths in read.values() for path in paths)
                 trained = _job(config, "train_simulator", inputs, **place)

@@ -1,6 +1,7 @@
 """Who makes what in experiments with simulators: their paths and config blocks."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from pydantic import Field
 
@@ -81,9 +82,32 @@ def kinds_of(options: SimulatorExperiment) -> dict[str, Kind]:
     return {name: entry.model.kind for name, entry in options.scored.items()}
 
 
-def simulator_folder(experiment: str, game: str, seed: int | str, simulator: str) -> str:
+def simulator_owner(config: Config, experiment: str, simulator: str) -> str:
+    """The experiment whose folder holds a simulator: that of `models_from` where all that makes and scores it is the same."""
+    options = simulator_experiment(config, experiment)
+    if options.models_from is None:
+        return experiment
+    source = simulator_experiment(config, options.models_from)
+    same = (
+        simulator in source.simulators
+        and _made_of(source, simulator) == _made_of(options, simulator)
+        and set(options.games) <= set(source.games)
+        and set(options.training_seeds) <= set(source.training_seeds)
+    )
+    return options.models_from if same else experiment
+
+
+def _made_of(options: SimulatorExperiment, simulator: str) -> tuple[Any, ...]:
+    """What a simulator's weights and errors depend on, but for game and seed."""
+    chain = [(name, options.simulators[name].training) for name in options.chain(simulator)]
+    scoring = options.evaluation.model_dump(exclude={"speed_batches", "speed_seconds"})
+    return options.dataset, options.online, chain, scoring
+
+
+def simulator_folder(config: Config, experiment: str, game: str, seed: int | str, simulator: str) -> str:
     """Folder of one trained simulator and its errors."""
-    return f"results/{experiment}/{game_label(game)}/seed-{seed}/simulators/{simulator}"
+    owner = simulator_owner(config, experiment, simulator)
+    return f"results/{owner}/{game_label(game)}/seed-{seed}/simulators/{simulator}"
 
 
 def simulator_files(
@@ -98,7 +122,7 @@ def simulator_files(
     games = [one for one in options.games if game in (None, game_label(one))]
     seeds = options.training_seeds[:1] if only_first else options.training_seeds
     return [
-        f"{simulator_folder(experiment, one, seed, simulator)}/{name}"
+        f"{simulator_folder(config, experiment, one, seed, simulator)}/{name}"
         for one in games
         for simulator in simulators
         for seed in seeds
@@ -114,7 +138,8 @@ def training_inputs(config: Config, place: Mapping[str, str]) -> dict[str, list[
     earlier = simulator_entry(config, experiment, place["simulator"]).after
     started = {}
     if earlier is not None:
-        started = {"start_from": [f"{simulator_folder(experiment, game, place['seed'], earlier)}/weights.safetensors"]}
+        folder = simulator_folder(config, experiment, game, place["seed"], earlier)
+        started = {"start_from": [f"{folder}/weights.safetensors"]}
     if simulator_experiment(config, experiment).online is None:
         return {"shards": train_shards(config, experiment, game), **started}
     path = agent_file(config, game_dataset(config, experiment, game))

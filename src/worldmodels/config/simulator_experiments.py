@@ -112,6 +112,10 @@ class SimulatorExperiment(Options):
     training_seeds: list[Annotated[int, Field(ge=1, le=1_000_000)]] = Field(
         [1], min_length=1, description="Independent repetitions of the training"
     )
+    models_from: Name | None = Field(
+        None,
+        description="Simulator experiment whose simulators are taken over where name, training, frames and scoring are the same",
+    )
     online: OnlineOptions | None = Field(
         None, description="Train on games that the data set's agent plays meanwhile, instead of stored frames"
     )
