@@ -47,6 +47,14 @@ rule quickstart:
         experiment_products("doom-laptop"),
 
 
+rule laptop_simulators:
+    """Simulators of Atari games that two cores can train."""
+    input:
+        simulator_products("atari-acvp-laptop"),
+        simulator_products("simulators-laptop"),
+        simulator_products("atari-res-laptop"),
+
+
 rule laptop:
     """Every experiment that two cores can finish."""
     input:
@@ -61,6 +69,7 @@ rule laptop:
                 for path in experiment_products(name)
             ],
         ),
+        rules.laptop_simulators.input,
 
 
 rule smoke:
