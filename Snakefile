@@ -1,15 +1,21 @@
 # Published world models, one command per table: snakemake --cores 64 results/doom/table.csv
 # Every job parses this file again, so nothing here imports torch.
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.utils import min_version
 
 from worldmodels.config import atari_blocks, dag, jobs
-from worldmodels.config.load import experiment_options, load_config
+from worldmodels.config.load import experiment_options, load_config, read_yaml
 from worldmodels.errors import UserError
 
 min_version("9.27")
+
+try:
+    read_yaml(Path("config.yaml"))  # Snakemake would not say in which line it is wrong
+except UserError as error:
+    raise WorkflowError(str(error)) from None
 
 
 configfile: "config.yaml"

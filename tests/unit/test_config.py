@@ -54,6 +54,17 @@ def test_variants_replace_the_parents_rows(raw):
         (("experiments", "doom", "vae", "epochs"), -1, ["experiments.doom.vae.epochs", "-1", "greater than 0"]),
         (("experiments", "doom", "dataset"), "dom-random", ["dom-random", "doom-random"]),
         (("experiments", "doom", "variants", "hot"), {"temperature": 99}, ["variants.hot.temperature", "99"]),
+        (("experiments", "doom-laptop", "extends"), ["doom"], ["doom-laptop.extends is ['doom']", "the name of one"]),
+        (
+            ("experiments", "doom-smoke", "mdn_rnn", "model"),
+            {"action_size": 3},
+            ["doom-smoke.mdn_rnn.model.action_size is 3", "take_cover (dataset doom-random-smoke) has 1"],
+        ),
+        (
+            ("experiments", "doom-smoke-selection", "models_from"),
+            "carracing-smoke",
+            ["doom-smoke-selection plays take_cover", "'carracing-smoke', which plays car_racing"],
+        ),
         (("experiments", "doom-laptop", "extends"), "dom", ["doom-laptop.extends", "Did you mean 'doom'"]),
         (("experiments", "doom-laptop-seeds", "models_from"), "nobody", ["models_from", "nobody"]),
         (("datasets", "doom-random", "task", "screen_resolution"), "1x1", ["screen_resolution", "1x1"]),

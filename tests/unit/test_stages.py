@@ -20,6 +20,7 @@ from worldmodels.runtime.device import resolve_device
 from worldmodels.runtime.files import atomic_path, file_checksum, write_json
 from worldmodels.runtime.space import require_memory
 from worldmodels.runtime.weights import load_weights, read_metadata, save_weights
+from worldmodels.stages import collect_rollouts, train_vae
 
 
 def run(*words, cwd):
@@ -154,6 +155,28 @@ def test_stage_explains_itself_and_unknown_commands_suggest(tmp_path):
     assert "--latents" in run("train_mdn_rnn", "--help", cwd=tmp_path).stdout
     wrong = run("train_vea", cwd=tmp_path)
     assert wrong.returncode == 2 and "Did you mean 'train_vae'" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("--seed", "x"), "--seed is 'x', but: Input should be a valid integer"),
+        (("--seed", "-1"), "--seed is '-1', but: Input should be greater than or equal to 0"),
+        (("--shards", "0"), "--shards is '0', but: Input should be greater than or equal to 1"),
+        (("--device", "cuda:0"), "--device is 'cuda:0', but: Input should be 'auto', 'cpu' or 'cuda'"),
+    ],
+)
+def test_mistyped_option_is_one_sentence(caplog, option, message):
+    words = ["--dataset", "d", "--shards", "1", "--weights", "w", "--metrics", "m", "--seed", "1", "--config", "{}"]
+    assert train_vae.main([*words, *option]) == 1
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"train_vae: {message}")
+
+
+def test_shard_before_the_first_is_refused(caplog):
+    """It would be written in another one's place."""
+    assert collect_rollouts.main(["--output", "000.h5", "--shard", "-1", "--config", "{}"]) == 1
+    assert "--shard is '-1'" in caplog.text
 
 
 def test_missing_input_ends_in_one_sentence(tmp_path):

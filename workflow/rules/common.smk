@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 from worldmodels.config import captions
 from worldmodels.config.published_weights import released_files
+from worldmodels.config.targets import check_targets
 from worldmodels.provenance import code_fingerprint
 from worldmodels.runtime import cluster
 from worldmodels.runtime.finished import forget_all
@@ -30,6 +31,7 @@ def clear_errors(function):
 
 clear_errors(cluster.require_workflow_profile)(sys.argv, Path("profiles"))
 CONFIG = clear_errors(load_config)(config)
+clear_errors(check_targets)(CONFIG, sys.argv[1:])
 SOURCE = Path(workflow.basedir) / "src"
 # bash's strict mode is Snakemake's own prefix. The path names the code beside this workflow to jobs whose environment (conda,
 # a container) has the libraries alone; Snakemake removes the variable from a conda environment, so it is set inside.

@@ -1,6 +1,5 @@
 """Who makes what of the Atari data sets and agents: their names, paths and config blocks."""
 
-import difflib
 from collections.abc import Iterator, Mapping
 
 from worldmodels.config.atari import (
@@ -10,7 +9,9 @@ from worldmodels.config.atari import (
     AtariDatasetOptions,
     AtariShardOptions,
 )
+from worldmodels.config.atari_games import ATARI_GAMES
 from worldmodels.config.experiments import Config
+from worldmodels.config.load import nearest
 from worldmodels.config.tasks import AtariOptions
 from worldmodels.errors import UserError
 
@@ -42,9 +43,9 @@ def atari_dataset(config: Config, name: str) -> tuple[AtariDatasetOptions, str]:
         if full == name:
             return options, game
     known = sorted(full for full, _, _ in atari_datasets(config))
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f" Did you mean '{close[0]}'?" if close else ""
-    raise UserError(f"there is no Atari data set '{name}'.{hint} config.yaml defines: {', '.join(known)}.")
+    raise UserError(
+        f"there is no Atari data set '{name}'.{nearest(name, known)} config.yaml defines: {', '.join(known)}."
+    )
 
 
 def atari_shards(config: Config, name: str, split: str) -> list[str]:
@@ -81,8 +82,10 @@ def train_agent_block(config: Config, name: str, game: str) -> TrainAgentBlock:
         raise UserError(
             f"there is no Atari agent '{name}'. config.yaml defines: {', '.join(sorted(config.atari_agents))}."
         )
-    options = config.atari_agents[name]
-    return TrainAgentBlock(**options.model_dump(), game=AtariOptions(game=game.replace("-", "_")).game)
+    spelt = game.replace("-", "_")
+    if spelt not in ATARI_GAMES:
+        raise UserError(f"there is no Atari game '{game}'.{nearest(spelt, ATARI_GAMES)}")
+    return TrainAgentBlock(**config.atari_agents[name].model_dump(), game=spelt)
 
 
 def config_place(config: Config, stage: str, place: Mapping[str, str], key: str) -> str:

@@ -185,6 +185,12 @@ class Config(Options):
                     f"experiments.{name}.dataset is '{experiment.dataset}', but the data sets are "
                     f"{', '.join(sorted(self.datasets))}"
                 )
+            task, wanted = self.datasets[experiment.dataset].task, experiment.mdn_rnn.model.action_size
+            if wanted != task.action_size:
+                raise ValueError(
+                    f"experiments.{name}.mdn_rnn.model.action_size is {wanted}, but an action of {task.name} (dataset "
+                    f"{experiment.dataset}) has {task.action_size}"
+                )
         for section in ("experiments", "simulator_experiments"):
             for name, one in getattr(self, section).items():
                 if one.models_from is not None:
@@ -203,3 +209,9 @@ class Config(Options):
                 f"{section}.{name}.models_from is '{source}', which has no models of its own; name "
                 f"'{known[source].models_from}' instead"
             )
+        if section == "experiments":
+            tasks = [self.datasets[known[one].dataset].task.name for one in (name, source)]
+            if tasks[0] != tasks[1]:
+                raise ValueError(
+                    f"experiments.{name} plays {tasks[0]}, but models_from is '{source}', which plays {tasks[1]}"
+                )

@@ -16,6 +16,8 @@ from worldmodels.errors import UserError
 
 SIMULATORS = "simulator_experiments"
 TABLE_ROWS = ("variants", "simulators")
+NAMED_TRAININGS = ("preset", "curriculum", "stage")
+"""Keys whose value is the name of other options."""
 
 
 def load_config(source: Path | Mapping[str, Any]) -> Config:
@@ -23,7 +25,7 @@ def load_config(source: Path | Mapping[str, Any]) -> Config:
 
     Raises UserError naming the key's full path, the value, and what is allowed.
     """
-    name, raw = (str(source), _read_yaml(source)) if isinstance(source, Path) else ("config", source)
+    name, raw = (str(source), read_yaml(source)) if isinstance(source, Path) else ("config", source)
     if not isinstance(raw, Mapping):
         raise UserError(f"{name} must hold the sections 'datasets' and 'experiments', not {type(raw).__name__}.")
     resolved = dict(raw)
@@ -38,7 +40,8 @@ def load_config(source: Path | Mapping[str, Any]) -> Config:
         raise UserError(f"{name}: {describe_problem(error, resolved)}") from None
 
 
-def _read_yaml(path: Path) -> Any:
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file. Raises UserError, with line and column, when it is missing or none."""
     if not path.is_file():
         raise UserError(f"{path} does not exist. Run in the repository's folder, or name a file with --configfile.")
     try:
@@ -60,6 +63,8 @@ def _with_parents(name: str, experiments: Mapping[str, Any], children: tuple[str
     if not isinstance(own, Mapping) or own.get("extends") is None:
         return own
     parent = own["extends"]
+    if not isinstance(parent, str):
+        raise UserError(f"config: {section}.{name}.extends is {parent!r}, but it must be the name of one experiment.")
     if parent in (*children, name):
         raise UserError(f"config: {section}.{name}.extends goes in a circle: {' -> '.join((*children, name, parent))}.")
     if parent not in experiments:
@@ -75,9 +80,10 @@ def _with_parents(name: str, experiments: Mapping[str, Any], children: tuple[str
 def describe_problem(error: ValidationError, raw: Mapping[str, Any]) -> str:
     """One sentence about the first problem that pydantic found, and how many more there are."""
     problems = error.errors()
-    first = problems[0]
+    # Where a training's name is wrong, all that it should have brought is missing too: the name first.
+    first = min(problems, key=lambda problem: problem["loc"][-1:] not in [(key,) for key in NAMED_TRAININGS])
     where = ".".join(str(part) for part in first["loc"])
-    more = f" ({len(problems) - 1} more problems follow once this is mended.)" if len(problems) > 1 else ""
+    more = f" (Problems in all, inherited ones counted again: {len(problems)}.)" if len(problems) > 1 else ""
     if first["type"] == "extra_forbidden":
         allowed = _allowed_keys(first["loc"][:-1])
         return (

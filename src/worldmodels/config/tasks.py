@@ -1,7 +1,7 @@
 """Options of the real environments. The field `name` is also the module under `worldmodels.envs` that plays it."""
 
 import difflib
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
@@ -28,6 +28,7 @@ class TakeCoverOptions(Options):
     start_tic: int = Field(14, ge=1, description="Tic at which control begins")
     preprocessing: Preprocessing = Field("resize", description=PREPROCESSING)
     frame_size: int = Field(64, ge=64, le=64, description="Height and width of a frame, in pixels")
+    action_size: ClassVar[int] = 1  # run left or right
 
 
 class CarRacingOptions(Options):
@@ -40,6 +41,7 @@ class CarRacingOptions(Options):
     max_steps: int = Field(1000, ge=1, le=1000, description="Steps after which an episode is cut off")
     preprocessing: Preprocessing = Field("resize", description=PREPROCESSING)
     frame_size: int = Field(64, ge=64, le=64, description="Height and width of a frame, in pixels")
+    action_size: ClassVar[int] = 3  # steering, gas, brake
 
 
 def known_game(name: str) -> str:
@@ -82,6 +84,7 @@ class AtariOptions(AtariRules):
     frame_size: int = Field(
         64, ge=64, le=64, description="Height and width of a frame where games play as a batch, in pixels"
     )
+    action_size: ClassVar[int] = 1  # the number of a joystick's position
 
     @property
     def max_steps(self) -> int:

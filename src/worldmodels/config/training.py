@@ -78,7 +78,7 @@ class EvolutionOptions(Options):
 class EvaluationOptions(Options):
     """Scoring in the real environment."""
 
-    episodes: int = Field(1000, ge=1, description="Report episodes per training seed")
+    episodes: int = Field(1000, ge=1, le=1_000_000, description="Report episodes per training seed")
     games: int = Field(64, ge=1, description="Games that are played at once, as one batch")
     batches: int = Field(
         1,

@@ -55,6 +55,8 @@ def disk_problem(error: OSError) -> str | None:
         )
     if error.errno == errno.EROFS or "Read-only file system" in text:
         return "its folder is on a read-only file system. Choose a folder that you may write to (--directory)."
+    if error.errno in (errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
+        return f"{error.strerror}. Check the path."
     if error.errno == errno.EACCES or "Permission denied" in text:
         return "you may not write there. Change the folder's permissions or choose another (--directory)."
     return None

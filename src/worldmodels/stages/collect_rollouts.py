@@ -6,7 +6,7 @@ from typing import ClassVar
 from worldmodels.config.blocks import CollectRolloutsBlock
 from worldmodels.config.datasets import ShardOptions
 from worldmodels.data.collection import collect_shard
-from worldmodels.stages.stage import Stage, output_file
+from worldmodels.stages.stage import Shard, Stage, output_file
 from worldmodels.stages.stage import main as run_stage
 
 
@@ -16,7 +16,7 @@ class CollectRollouts(Stage):
     Block: ClassVar = CollectRolloutsBlock
 
     output: Path = output_file("The shard to write, HDF5")
-    shard: int
+    shard: Shard
 
     def modules(self) -> list[str]:
         """The stage and the task that it plays."""

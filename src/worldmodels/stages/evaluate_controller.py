@@ -15,7 +15,7 @@ from worldmodels.models.files import Controller, LoadedWorldModel, load_controll
 from worldmodels.runtime.device import available_cores, matmul_dtype, resolve_device
 from worldmodels.seeds import REPORT_SEEDS, episode_seeds
 from worldmodels.simulators.dreams import DreamOptions, dream_returns
-from worldmodels.stages.stage import Stage, input_file, output_file
+from worldmodels.stages.stage import Seed, Stage, input_file, output_file
 from worldmodels.stages.stage import main as run_stage
 
 
@@ -28,7 +28,7 @@ class EvaluateController(Stage):
     output: Path = output_file("One row an episode, CSV")
     experiment: str
     variant: str
-    seed: int
+    seed: Seed
     vae: Path | None = input_file("The VAE's weights", default=None)
     mdn_rnn: Path | None = input_file("M's weights", default=None)
     latents: Path | None = input_file("Latents, for the first frames that dreams start from", default=None)

@@ -16,7 +16,7 @@ from worldmodels.models.files import LoadedWorldModel, load_world_model_files
 from worldmodels.runtime.device import available_cores, matmul_dtype, resolve_device
 from worldmodels.runtime.files import file_checksum, write_json, write_text
 from worldmodels.simulators.dreams import DreamOptions, dream_returns
-from worldmodels.stages.stage import Stage, input_file, output_file
+from worldmodels.stages.stage import Seed, Stage, input_file, output_file
 from worldmodels.stages.stage import main as run_stage
 
 
@@ -31,7 +31,7 @@ class EvolveController(Stage):
     latents: Path | None = input_file("Latents, for the first frames that dreams start from", default=None)
     output: Path = output_file("The selected controller, JSON")
     history: Path = output_file("Scores of every generation, CSV")
-    seed: int
+    seed: Seed
 
     def modules(self) -> list[str]:
         """The stage, and the real game only where it plays."""

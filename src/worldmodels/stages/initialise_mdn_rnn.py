@@ -10,7 +10,7 @@ from worldmodels.models.mdn_rnn import MDNRNN
 from worldmodels.runtime.files import file_checksum
 from worldmodels.runtime.weights import save_weights
 from worldmodels.seeds import integer_seed
-from worldmodels.stages.stage import Stage, input_file, output_file
+from worldmodels.stages.stage import Seed, Stage, input_file, output_file
 from worldmodels.stages.stage import main as run_stage
 
 
@@ -21,7 +21,7 @@ class InitialiseMDNRNN(Stage):
 
     vae: Path = input_file("The VAE whose latents M will see")
     weights: Path = output_file("M's weights, safetensors")
-    seed: int
+    seed: Seed
 
     def run(self) -> None:
         """Draw weights as training would begin with them."""

@@ -9,7 +9,7 @@ from worldmodels.config.blocks import InitialiseVAEBlock
 from worldmodels.models.vae import ConvVAE
 from worldmodels.runtime.weights import save_weights
 from worldmodels.seeds import integer_seed
-from worldmodels.stages.stage import Stage, output_file
+from worldmodels.stages.stage import Seed, Stage, output_file
 from worldmodels.stages.stage import main as run_stage
 
 
@@ -19,7 +19,7 @@ class InitialiseVAE(Stage):
     Block: ClassVar = InitialiseVAEBlock
 
     weights: Path = output_file("The VAE's weights, safetensors")
-    seed: int
+    seed: Seed
 
     def run(self) -> None:
         """Draw weights as training would begin with them."""

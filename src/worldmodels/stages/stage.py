@@ -18,9 +18,9 @@ from abc import abstractmethod
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from worldmodels.config.blocks import parse_block
 from worldmodels.config.options import Options
@@ -35,6 +35,9 @@ log = logging.getLogger("worldmodels")
 
 EXIT_USER_ERROR = 1
 EXIT_INTERRUPTED = 143
+OUT_OF_MEMORY = (
+    "the memory did not suffice. Close other programs, use a larger machine, or make the batch or the model smaller."
+)
 
 
 def input_file(description: str, default: Any = ...) -> Any:
@@ -45,6 +48,10 @@ def input_file(description: str, default: Any = ...) -> Any:
 def output_file(description: str) -> Any:
     """A field that names a file which the stage makes."""
     return Field(description=description, json_schema_extra={"role": "output"})
+
+
+Seed = Annotated[int, Field(ge=0, description="The training seed")]
+Shard = Annotated[int, Field(ge=0, description="Which shard of the data set it makes")]
 
 
 class Stage(BaseModel):
@@ -59,7 +66,9 @@ class Stage(BaseModel):
 
     config: str = Field(description="The stage's config block, as JSON")
     log: Path | None = Field(None, description="Also write the log to this file")
-    device: str = Field("auto", description="auto, cpu or cuda; a stage that makes no use of a GPU runs on the cpu")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="auto, cpu or cuda; a stage that makes no use of a GPU runs on the cpu"
+    )
     threads: int = Field(0, ge=0, description="Cores to use; 0 means all that this process may use")
 
     @abstractmethod
@@ -140,28 +149,47 @@ def _as_list(value: Path | list[Path] | None) -> list[Path]:
 
 def main(kind: type[Stage], arguments: list[str]) -> int:
     """Run a stage from its command line; returns the exit status."""
-    stage = kind(**vars(_parser(kind).parse_args(arguments)))
+    options = vars(_parser(kind).parse_args(arguments))
     try:
+        stage = _with_options(kind, options)
         _configure_logging(stage.log)
         _run(stage)
     except Interrupted as stopped:
         log.warning("%s stopped: %s.", kind.name(), stopped)
         return EXIT_INTERRUPTED
-    except UserError as error:
-        return _fail(kind, str(error))
-    except MemoryError:
-        return _fail(kind, "the machine ran out of memory. Close other programs or use a larger machine.")
-    except OSError as error:
-        reason = disk_problem(error)
+    except Exception as error:
+        reason = _explained(error)
         if reason is None:
             raise
-        return _fail(kind, f"{error.filename or 'an output'} could not be written: {reason}")
+        log.error("%s: %s", kind.name(), reason)
+        return EXIT_USER_ERROR
     return 0
 
 
-def _fail(kind: type[Stage], message: str) -> int:
-    log.error("%s: %s", kind.name(), message)
-    return EXIT_USER_ERROR
+def _with_options(kind: type[Stage], options: dict[str, Any]) -> Stage:
+    """The stage with these options. Raises UserError about the first one that is not what it must be."""
+    try:
+        return kind(**options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).replace("_", "-")
+        raise UserError(f"--{name} is {first['input']!r}, but: {first['msg']}.") from None
+
+
+def _explained(error: Exception) -> str | None:
+    """One sentence about what went wrong, where the user can do something about it; None for a fault of ours."""
+    if isinstance(error, UserError):
+        return str(error)
+    text = str(error)
+    if isinstance(error, MemoryError):
+        return OUT_OF_MEMORY
+    if isinstance(error, RuntimeError) and (
+        "can't allocate memory" in text or "out of memory" in text
+    ):  # torch's words
+        return f"{OUT_OF_MEMORY} PyTorch says: {text.splitlines()[0]}"
+    if isinstance(error, OSError) and (reason := disk_problem(error)) is not None:
+        return f"{error.filename or 'an output'} could not be written: {reason}"
+    return None
 
 
 def _run(stage: Stage) -> None:
@@ -244,6 +272,7 @@ def _configure_logging(path: Path | None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(path, mode="w"))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=handlers)
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells each glyph that a PDF needs
     if "WORLDMODELS_DEBUG" in os.environ:
         logging.getLogger().setLevel(logging.DEBUG)
 

@@ -19,7 +19,7 @@ from worldmodels.runtime.device import autocast, matmul_dtype, resolve_device
 from worldmodels.runtime.files import file_checksum, write_json
 from worldmodels.runtime.weights import save_weights
 from worldmodels.seeds import integer_seed
-from worldmodels.stages.stage import Stage, input_file, output_file
+from worldmodels.stages.stage import Seed, Stage, input_file, output_file
 from worldmodels.stages.stage import main as run_stage
 from worldmodels.training import Carry, FitOptions, Metrics, cosine_decay, fit, write_metrics
 
@@ -36,7 +36,7 @@ class TrainMDNRNN(Stage):
     weights: Path = output_file("M's weights, safetensors")
     metrics: Path = output_file("Training history, CSV")
     deaths: Path = output_file("Precision and recall of predicted deaths on held-out episodes, JSON")
-    seed: int
+    seed: Seed
 
     def run(self) -> None:
         """Fit M to streams of training episodes."""

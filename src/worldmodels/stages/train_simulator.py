@@ -31,7 +31,7 @@ from worldmodels.runtime.files import file_checksum
 from worldmodels.runtime.state import StateFolder
 from worldmodels.runtime.weights import save_weights
 from worldmodels.seeds import integer_seed
-from worldmodels.stages.stage import Stage, input_file, output_file
+from worldmodels.stages.stage import Seed, Stage, input_file, output_file
 from worldmodels.stages.stage import main as run_stage
 from worldmodels.training import (
     METRIC_ROWS,
@@ -64,7 +64,7 @@ class TrainSimulator(Stage):
     )
     weights: Path = output_file("The simulator's weights, safetensors")
     metrics: Path = output_file("Training history, CSV")
-    seed: int
+    seed: Seed
 
     def shard_paths(self) -> list[Path]:
         """The shards to train on, in order."""

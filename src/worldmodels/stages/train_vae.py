@@ -12,7 +12,7 @@ from worldmodels.models.vae import ConvVAE, observations_from_frames, vae_loss
 from worldmodels.runtime.device import autocast, matmul_dtype, resolve_device
 from worldmodels.runtime.weights import save_weights
 from worldmodels.seeds import integer_seed
-from worldmodels.stages.stage import RolloutStage, output_file
+from worldmodels.stages.stage import RolloutStage, Seed, output_file
 from worldmodels.stages.stage import main as run_stage
 from worldmodels.training import Carry, FitOptions, Metrics, cosine_decay, fit, write_metrics
 
@@ -25,7 +25,7 @@ class TrainVAE(RolloutStage):
 
     weights: Path = output_file("The VAE's weights, safetensors")
     metrics: Path = output_file("Training history, CSV")
-    seed: int
+    seed: Seed
 
     def run(self) -> None:
         """Fit V to the frames."""
