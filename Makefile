@@ -17,6 +17,7 @@ help: ## Show what can be made
 env: $(ENV_READY) ## Build .venv from the lock
 
 $(ENV_READY): $(LOCK) pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "there is no program '$(PYTHON)'. Name a Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "worldmodels needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Name another: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r $(LOCK)
@@ -56,15 +57,18 @@ schema: env ## Write the JSON schema and the table of options from the typed con
 docs: schema ## Write the generated pages and build the site in site/
 	$(BIN)/mkdocs build --quiet --strict
 
-REPORTED ?= doom-laptop doom-laptop-seeds
+REPORTED ?= $(filter-out %-smoke,$(patsubst results/%/table.csv,%,$(wildcard results/*/table.csv)))
 
-reports: ## Copy tables, figures, films and raw episodes of finished experiments to reports/, with their provenance
+reports: ## Copy tables, figures, films and raw scores of finished experiments to reports/, with their provenance
+	@test -n "$(strip $(REPORTED))" || { echo "no experiment but smoke tests is built: snakemake one first"; exit 1; }
 	@for name in $(REPORTED); do \
 		test -f results/$$name/table.csv || { echo "results/$$name/table.csv is not built: snakemake it first"; exit 1; }; \
 		mkdir -p reports/$$name; \
 		cp results/$$name/table.* results/$$name/figures/*.svg* results/$$name/videos/*.mp4* reports/$$name/ || exit 1; \
+		test ! -f results/$$name/speed.csv || cp results/$$name/speed.csv* reports/$$name/; \
 		(cd results && find $$name -path '*/seed-*' -not -path '*/.state/*' \( -name 'episodes.csv' -o -name 'history.csv' \
-			-o -name 'deaths.json' -o -name '*.provenance.json' \) -exec cp --parents {} ../reports/ \;); \
+			-o -name 'deaths.json' -o -name 'metrics.csv' -o -name 'horizon.h5' -o -name '*.provenance.json' \) \
+			-exec cp --parents {} ../reports/ \;); \
 	done
 	@$(BIN)/python -m worldmodels claims
 

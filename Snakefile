@@ -62,7 +62,7 @@ rule laptop_simulators:
 
 
 rule laptop:
-    """Every experiment that two cores can finish."""
+    """The laptop experiments of both games and of the simulators; some longer ones have targets of their own only."""
     input:
         collect(
             "{product}",
@@ -79,7 +79,7 @@ rule laptop:
 
 
 rule smoke:
-    """The same DAG in a minute; its numbers mean nothing."""
+    """The same DAG in minutes; its numbers mean nothing."""
     input:
         experiment_products("doom-smoke"),
 

@@ -188,6 +188,28 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.parametrize("delay", [0.0, 0.1, 0.3])
+def test_engine_that_is_killed_while_it_starts_is_reported(tmp_path, delay):
+    """ViZDoom itself crashes then, or waits for ever."""
+    program = (
+        "from worldmodels.config.tasks import TakeCoverOptions as O; import worldmodels.envs.take_cover.engine as e; "
+    )
+    program += "e.START_SECONDS = 10; from worldmodels.envs.take_cover.game import TakeCoverGame as G; G(O())"
+    player = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    ours = psutil.Process(player.pid)
+    deadline = time.monotonic() + 60
+    while not (engines := [one for one in ours.children() if "vizdoom" in one.name()]):
+        assert time.monotonic() < deadline and player.poll() is None
+        time.sleep(0.005)
+    time.sleep(delay)
+    engines[0].kill()
+    message = player.communicate(timeout=60)[1]
+    if delay == 0.0:
+        assert player.returncode != 0
+    if player.returncode != 0:  # else it had started
+        assert "the ViZDoom engine" in message and "Run the same command again" in message
+
+
 def test_killed_program_leaves_no_process_no_memory_and_no_file(tmp_path):
     """An engine waits for ever for a player that was killed, and holds 11 MB of shared memory."""
     script = tmp_path / "players.py"

@@ -17,6 +17,7 @@ from worldmodels.status.machine import as_json
 from worldmodels.status.screen import as_text, coloured, plain
 from worldmodels.status.survey import survey
 
+DEFAULT_RESULTS = Path("results")
 MOST_OFTEN_SECONDS = 0.5
 CLEAR_SCREEN = "\x1b[2J\x1b[H"
 
@@ -24,6 +25,8 @@ CLEAR_SCREEN = "\x1b[2J\x1b[H"
 def main(arguments: list[str]) -> int:
     """Command line."""
     options = _parser().parse_args(arguments)
+    if options.results != DEFAULT_RESULTS and not options.results.is_dir():
+        raise UserError(f"{options.results} is no folder: name the results folder, or go where it lies.")
     try:
         _show(options)
         while options.watch is not None:
@@ -45,7 +48,7 @@ def _show(options: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m worldmodels status", description=__doc__)
     parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="experiments of config.yaml; all")
-    parser.add_argument("--results", type=Path, default=Path("results"), help="the results folder (results)")
+    parser.add_argument("--results", type=Path, default=DEFAULT_RESULTS, help="the results folder (results)")
     parser.add_argument(
         "--config", type=Path, help="the configuration (config.yaml beside the results folder, or here)"
     )

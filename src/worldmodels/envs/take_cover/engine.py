@@ -10,9 +10,12 @@ import mmap
 import os
 import shlex
 import stat
+import subprocess
 import sys
 import tempfile
-from multiprocessing import resource_tracker
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import parent_process, resource_tracker
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +36,43 @@ if os.getppid() == player:
 """
 """Lets go of the player's files, goes to a folder of its own, leaves signals to the player, and asks the kernel for
 SIGKILL (PR_SET_PDEATHSIG = 1) when the player ends; then becomes the engine."""
+
+START_SECONDS = 120
+"""How long an engine may take to start; a busy machine needs ten."""
+WATCHER = """
+import os, select, signal, sys
+player, pipe, seconds = map(int, sys.argv[1:])
+spoke = select.select([pipe], [], [], seconds)[0]
+if not (spoke and os.read(pipe, 1)):
+    happened = "was killed or crashed while it started" if spoke else f"did not start within {seconds} s"
+    sys.stderr.write(f"the ViZDoom engine {happened}, and its player ends with it. Run the same command again: "
+                     "what was finished is kept.\\n")
+    if not spoke:
+        os.kill(player, signal.SIGKILL)
+"""
+"""Waits for one byte from the player: that its engine runs."""
+
+
+@contextmanager
+def watched_start() -> Iterator[None]:
+    """Have a small process say what happened, should the start of an engine take this program with it.
+
+    An engine that is killed while it starts makes ViZDoom crash, or wait for ever where no signal reaches it. A worker of a
+    batch needs no watcher: the program that started it notices.
+    """
+    if parent_process() is not None:
+        yield
+        return
+    reader, writer = os.pipe()
+    words = [sys.executable, "-I", "-S", "-c", WATCHER, *map(str, (os.getpid(), reader, START_SECONDS))]
+    watcher = subprocess.Popen(words, pass_fds=[reader], stdin=subprocess.DEVNULL)
+    os.close(reader)
+    try:
+        yield
+    finally:
+        os.write(writer, b"!")
+        os.close(writer)
+        watcher.wait()
 
 
 def launcher(engine: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from worldmodels.config.tasks import TakeCoverOptions
 from worldmodels.envs.games import Closing, GameStep
-from worldmodels.envs.take_cover.engine import find_screen, forget_memory, launcher, remember_memory
+from worldmodels.envs.take_cover.engine import find_screen, forget_memory, launcher, remember_memory, watched_start
 from worldmodels.errors import UserError
 
 ACTION_SIZE = 1
@@ -54,7 +54,8 @@ class TakeCoverGame(Closing):
         self.engine = self._vizdoom.DoomGame()
         self._configure()
         try:
-            self.engine.init()
+            with watched_start():
+                self.engine.init()
         except Exception as error:  # ViZDoom raises many types of its own
             raise UserError(
                 f"the ViZDoom engine did not start ({' '.join(str(error).split())}). Run `python -c 'import vizdoom'`, "
