@@ -202,8 +202,12 @@ def test_engine_that_is_killed_while_it_starts_is_reported(tmp_path, delay):
         assert time.monotonic() < deadline and player.poll() is None
         time.sleep(0.005)
     time.sleep(delay)
+    words = engines[0].cmdline()
+    instance = words[words.index("+viz_instance_id") + 1]
     engines[0].kill()
     message = player.communicate(timeout=60)[1]
+    for prefix in MEMORY_PREFIXES:  # whoever dies so early leaves it behind
+        Path("/dev/shm", prefix + instance).unlink(missing_ok=True)
     if delay == 0.0:
         assert player.returncode != 0
     if player.returncode != 0:  # else it had started
