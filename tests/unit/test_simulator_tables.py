@@ -22,6 +22,7 @@ from worldmodels.figures.simulator_judgement import (
     over_games,
     read_simulator_scores,
 )
+from worldmodels.figures.simulator_plots import means_of_bins
 from worldmodels.figures.simulator_tables import (
     COLUMNS,
     Scored,
@@ -187,3 +188,12 @@ def test_every_row_that_a_claim_needs_is_in_the_papers_experiment():
     rows = set(CONFIG.simulator_experiments["atari-res"].simulators)
     needed = {name for claim in CLAIMS.claims if claim.test for name in claim.test.variants()}
     assert needed <= rows and len(needed) > 10
+
+
+def test_curves_are_thinned_and_keep_the_gaps_between_trainings():
+    nan = np.nan
+    curve = np.array([[1.0, 2, 3, 4, nan, 5, 6, 7, 8], [1.0, 1, 3, 3, nan, 10, 10, 20, 20]])
+    thinned = [[1, 2.5, 4, nan, 5, 6.5, 8], [1, 2, 3, nan, 10, 15, 20]]
+    np.testing.assert_array_equal(means_of_bins(curve, 2), thinned)
+    learns_nothing_of_frames = np.array([[1.0, 2], [nan, nan]])
+    assert np.isnan(means_of_bins(learns_nothing_of_frames, 1)).all()

@@ -75,11 +75,26 @@ def band(seeds: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def plot_losses(axes: Axes, losses: Curves) -> None:
-    """Loss of a frame against updates: for each simulator and training seed an array (2, n) of updates and losses."""
+    """Loss of a frame against updates: for each simulator and training seed an array (2, n) of updates and losses.
+
+    Shown are means over 50ths of the longest training, since those of single batches hide each other.
+    """
+    width = max(float(np.nanmax(steps)) for seeds in losses.values() for steps, _ in seeds) / 50
     for index, (name, seeds) in enumerate(losses.items()):
-        for number, (steps, values) in enumerate(seeds):
-            axes.plot(steps, values, label=name if number == 0 else None, **line_of(index))
-    axes.set(xlabel="update", ylabel="loss of a frame", yscale="log")
+        for number, curve in enumerate(seeds):
+            axes.plot(*means_of_bins(curve, width), label=name if number == 0 else None, **line_of(index))
+    axes.set(xlabel=f"update, means of {max(1, round(width))}", ylabel="loss of a frame", yscale="log")
+
+
+def means_of_bins(curve: np.ndarray, width: float) -> np.ndarray:
+    """Mean update and loss (2, m) of each `width` updates of a curve (2, n); a gap (nan) in it stays one."""
+    gap = np.full((2, 1), np.nan)
+    found = []
+    for part in np.split(curve, np.flatnonzero(np.isnan(curve[1])), axis=1):
+        seen = part[:, ~np.isnan(part[1])]
+        bins = seen[0] // width
+        found += [gap, *(seen[:, bins == place].mean(axis=1, keepdims=True) for place in np.unique(bins))]
+    return np.concatenate(found[1:], axis=1)
 
 
 def plot_speed(
