@@ -134,6 +134,14 @@ def test_names_of_curricula_are_those_there_are():
         ({"simulators": {"a": {"curriculum": "acvp-paper", "stage": "2-step"}}}, r"a.stage is '2-step', but: .*'3-step'"),
         ({"simulators": {"a": {"after": "b"}}}, r"a goes on after 'b', which is no simulator of this experiment"),
         ({"simulators": {"a": {"after": "b"}, "b": {"after": "a"}}}, r"a goes on after itself: a after b after a"),
+        (
+            {"simulators": {"a": {"preset": "res-laptop"}, "b": {"preset": "res-laptop", "after": "a", "model": {"hidden_size": 8}}}},
+            r"b cannot go on from the weights of 'a' \(its hidden_size is 256, here 8\): give both the same model options",
+        ),
+        (
+            {"simulators": {"a": {"preset": "res-laptop"}, "b": {"preset": "copy-last", "after": "a"}}},
+            r"b cannot go on from the weights of 'a' \(it is a RESOptions, here CopyLastOptions\)",
+        ),
         ({"simulators": {"a": {"continues": True}}}, r"a has continues: True, but after: None: set both or none"),
         ({"simulators": {"a": {"scored": False}}}, r"no simulator is scored: the table would be empty"),
         ({"training": {"updtes": 3}}, r"unknown key simulator_experiments.mine.training.updtes. Did you mean 'updates'"),

@@ -18,6 +18,7 @@ from worldmodels.config.options import Options
 from worldmodels.config.simulator_presets import PRESETS
 from worldmodels.config.simulators import SimulatorTraining
 from worldmodels.config.tasks import AtariGame
+from worldmodels.config.video import weights_differ
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
 Preset = Literal[
@@ -144,9 +145,18 @@ class SimulatorExperiment(Options):
                 if earlier in before:
                     raise ValueError(f"{name} goes on after itself: {' after '.join([*before, earlier])}")
                 before.append(earlier)
+            if entry.after is not None:
+                self._check_weights_fit(name, entry.after)
         if not self.scored:
             raise ValueError("no simulator is scored: the table would be empty")
         return self
+
+    def _check_weights_fit(self, name: str, after: str) -> None:
+        differences = weights_differ(self.simulators[after].model, self.simulators[name].model)
+        if differences:
+            raise ValueError(
+                f"{name} cannot go on from the weights of '{after}' ({', '.join(differences)}): give both the same model options"
+            )
 
     @property
     def scored(self) -> dict[str, SimulatorEntry]:

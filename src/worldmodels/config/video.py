@@ -58,3 +58,23 @@ class VideoOptions(Options):
     )
     predict_done: bool = Field(False, description="A head predicts whether the action ended the episode")
     head_units: int = Field(128, ge=0, description="Units of a layer before such a head's number; 0 for none")
+
+
+ADDED = ("predict_reward", "predict_done")
+"""Heads, which a later stage of a curriculum may add."""
+MAY_DIFFER = {*ADDED, "feedback", "reward_target", "gate_gradient_clip", "learns"}
+"""Options that a later stage may change: no weight of an earlier one depends on them, or its sizes show it."""
+
+
+def weights_differ(theirs: VideoOptions, ours: VideoOptions) -> list[str]:
+    """What forbids a network to go on from the weights of `theirs`, in words; nothing where it may."""
+    if type(theirs) is not type(ours):
+        return [f"it is a {type(theirs).__name__}, here {type(ours).__name__}"]
+    pairs = {name: (getattr(theirs, name), getattr(ours, name)) for name in type(ours).model_fields}
+    lost = {name for name in ADDED if pairs[name] == (True, False)}
+    wrong = [name for name, (one, other) in pairs.items() if one != other and (name not in MAY_DIFFER or name in lost)]
+    return [f"its {name} is {_shown(pairs[name][0])}, here {_shown(pairs[name][1])}" for name in wrong]
+
+
+def _shown(value: object) -> str:
+    return f"a list of {len(value)}" if isinstance(value, list) else str(value)

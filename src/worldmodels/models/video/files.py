@@ -2,21 +2,15 @@
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from worldmodels.config.simulators import OPTIONS_OF_KIND, network_module
-from worldmodels.config.video import VideoOptions
+from worldmodels.config.video import VideoOptions, weights_differ
 from worldmodels.errors import UserError
 from worldmodels.models.video.network import VideoNetwork
 from worldmodels.runtime.weights import read_kind, read_metadata, read_tensors
-
-ADDED = ("predict_reward", "predict_done")
-"""Heads, which a later stage of a curriculum may add."""
-MAY_DIFFER = {*ADDED, "feedback", "reward_target", "gate_gradient_clip", "learns"}
-"""Options that a later stage may change: no weight of an earlier one depends on them, or its sizes show it."""
 
 
 def build_network(options: VideoOptions) -> VideoNetwork:
@@ -46,24 +40,12 @@ def continue_from(path: Path, network: VideoNetwork) -> None:
     """
     kind = network.options.kind
     options, _ = read_metadata(path, kind, OPTIONS_OF_KIND[kind])
-    differences = _differences(options, network.options)
+    differences = weights_differ(options, network.options)
     if differences:
         raise UserError(
             f"{path} holds weights of another network ({', '.join(differences)}): start from one with the same model options."
         )
     _take(path, network, read_tensors(path), strict=False)
-
-
-def _differences(theirs: Any, ours: Any) -> list[str]:
-    """What of the options forbids to go on from weights of `theirs`."""
-    pairs = {name: (getattr(theirs, name), getattr(ours, name)) for name in type(ours).model_fields}
-    lost = {name for name in ADDED if pairs[name] == (True, False)}
-    wrong = [name for name, (one, other) in pairs.items() if one != other and (name not in MAY_DIFFER or name in lost)]
-    return [f"its {name} is {_shown(pairs[name][0])}, here {_shown(pairs[name][1])}" for name in wrong]
-
-
-def _shown(value: Any) -> str:
-    return f"a list of {len(value)}" if isinstance(value, list) else str(value)
 
 
 def _take(path: Path, network: VideoNetwork, tensors: dict[str, Tensor], strict: bool) -> None:
