@@ -13,7 +13,8 @@ from worldmodels.errors import UserError
 min_version("9.27")
 
 try:
-    read_yaml(Path("config.yaml"))  # Snakemake would not say in which line it is wrong
+    if Path("config.yaml").is_file():  # Snakemake would not say in which line it is wrong
+        read_yaml(Path("config.yaml"))
 except UserError as error:
     raise WorkflowError(str(error)) from None
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import parent_process, resource_tracker
 from pathlib import Path
 
@@ -70,7 +70,8 @@ def watched_start() -> Iterator[None]:
     try:
         yield
     finally:
-        os.write(writer, b"!")
+        with suppress(BrokenPipeError):  # somebody killed the watcher
+            os.write(writer, b"!")
         os.close(writer)
         watcher.wait()
 
