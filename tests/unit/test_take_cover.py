@@ -194,8 +194,11 @@ def test_engine_that_is_killed_while_it_starts_is_reported(tmp_path, delay):
     program = (
         "from worldmodels.config.tasks import TakeCoverOptions as O; import worldmodels.envs.take_cover.engine as e; "
     )
-    program += "e.START_SECONDS = 10; from worldmodels.envs.take_cover.game import TakeCoverGame as G; G(O())"
-    player = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    program += (
+        "e.START_SECONDS = 10; from worldmodels.envs.take_cover.game import TakeCoverGame as G; g = G(O()); print(1)"
+    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    player = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, **pipes)
     ours = psutil.Process(player.pid)
     deadline = time.monotonic() + 60
     while not (engines := [one for one in ours.children() if "vizdoom" in one.name()]):
@@ -205,12 +208,11 @@ def test_engine_that_is_killed_while_it_starts_is_reported(tmp_path, delay):
     words = engines[0].cmdline()
     instance = words[words.index("+viz_instance_id") + 1]
     engines[0].kill()
-    message = player.communicate(timeout=60)[1]
+    started, message = player.communicate(timeout=60)
     for prefix in MEMORY_PREFIXES:  # whoever dies so early leaves it behind
         Path("/dev/shm", prefix + instance).unlink(missing_ok=True)
-    if delay == 0.0:
+    if not started:  # a busy test may come too late
         assert player.returncode != 0
-    if player.returncode != 0:  # else it had started
         assert "the ViZDoom engine" in message and "Run the same command again" in message
 
 
