@@ -1,5 +1,6 @@
 # Published world models, one command per table: snakemake --cores 64 results/doom/table.csv
 # Every job parses this file again, so nothing here imports torch.
+import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -13,7 +14,8 @@ from worldmodels.errors import UserError
 min_version("9.27")
 
 try:
-    if Path("config.yaml").is_file():  # Snakemake would not say in which line it is wrong
+    # Snakemake would not say in which line it is wrong. Jobs parse this file too, and their head has looked already.
+    if "--target-jobs" not in sys.argv and Path("config.yaml").is_file():
         read_yaml(Path("config.yaml"))
 except UserError as error:
     raise WorkflowError(str(error)) from None
