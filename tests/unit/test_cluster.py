@@ -70,3 +70,33 @@ except UserError as error:
     print(error)
 """
     assert "cannot be written: Read-only file system" in on_small_disk(script, 100)
+
+
+@pytest.mark.parametrize("folder", ["results", ".snakemake"])
+@pytest.mark.parametrize("words", [["--cores", "2"], ["-np"], ["--report", "report.html"]])
+def test_old_results_that_cannot_be_written(on_small_disk, folder, words):
+    """Snakemake would end in a list of protected files or in a traceback; whoever only reads results may."""
+    script = f"""
+import subprocess
+from pathlib import Path
+from worldmodels.errors import UserError
+from worldmodels.runtime.head import require_writable
+for name in ("results", ".snakemake"):
+    Path("small", name).mkdir()
+require_writable(Path("small"), {words!r})
+subprocess.run(["mount", "-o", "remount,ro", "small"], check=True)
+Path("kept").mkdir()
+for name in {{"results", ".snakemake"}} - {{{folder!r}}}:
+    Path("kept", name).mkdir()
+Path("kept/{folder}").symlink_to(Path("small/{folder}").resolve())
+try:
+    require_writable(Path("kept"), {words!r})
+    print("may be read")
+except UserError as error:
+    print(error)
+"""
+    said = on_small_disk(script, 100)
+    if folder == "results" and words[0] != "--cores":
+        assert "may be read" in said
+    else:
+        assert f"small/{folder} cannot be written: it is read-only for you" in said

@@ -13,7 +13,7 @@ from worldmodels.config.targets import check_targets
 from worldmodels.provenance import code_fingerprint
 from worldmodels.runtime import cluster
 from worldmodels.runtime.finished import forget_all
-from worldmodels.runtime.head import take_lock
+from worldmodels.runtime.head import require_writable, take_lock
 
 
 def clear_errors(function):
@@ -32,6 +32,7 @@ def clear_errors(function):
 clear_errors(cluster.require_workflow_profile)(sys.argv, Path("profiles"))
 CONFIG = clear_errors(load_config)(config)
 clear_errors(check_targets)(CONFIG, sys.argv[1:])
+clear_errors(require_writable)(Path.cwd(), sys.argv[1:])
 SOURCE = Path(workflow.basedir) / "src"
 # bash's strict mode is Snakemake's own prefix. The path names the code beside this workflow to jobs whose environment (conda,
 # a container) has the libraries alone; Snakemake removes the variable from a conda environment, so it is set inside.

@@ -3,14 +3,38 @@
 import fcntl
 import json
 import os
+import re
 import socket
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
 from worldmodels.errors import UserError
 
 WORRYING_SKEW_SECONDS = 5.0
+
+
+READING = re.compile(
+    r"-[npq]*n[npq]*|--(dry-?run|report|lint|summary|detailed-summary|list-rules|dag|rulegraph|containerize)(=.*)?"
+)
+"""Options with which Snakemake changes no result, `-np` among them."""
+
+
+def require_writable(run: Path, words: Sequence[str]) -> None:
+    """Raise UserError where the folder `run` has results or Snakemake's records that cannot be written.
+
+    Said before Snakemake looks at them: it would end in a traceback, or in a list of protected files. words: its
+    command line, which may ask for no more than to read the results.
+    """
+    written = [".snakemake"] if any(READING.fullmatch(word) for word in words) else ["results", ".snakemake"]
+    for folder in (run / name for name in written):
+        if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+            raise UserError(_not_writable(folder))
+
+
+def _not_writable(folder: Path, reason: str = "it is read-only for you") -> str:
+    return f"{folder.resolve()} cannot be written: {reason}. Run where you may write, or make it writable."
 
 
 def take_lock(folder: Path) -> TextIO:
@@ -24,9 +48,7 @@ def take_lock(folder: Path) -> TextIO:
         folder.mkdir(exist_ok=True)
         lock = path.open("a+")
     except OSError as error:
-        raise UserError(
-            f"{folder.resolve()} cannot be written: {error.strerror}. Run where you may write, or make it writable."
-        ) from None
+        raise UserError(_not_writable(folder, str(error.strerror))) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
