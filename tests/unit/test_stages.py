@@ -1,6 +1,7 @@
 """The command line of stages: clear endings, provenance, and files that belong together."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -84,6 +85,20 @@ def test_controller_of_another_world_model_is_refused(tmp_path):
     write_json(folder / "controller.json", content)
     with pytest.raises(UserError, match="made from another mdn_rnn"):
         load_controller(folder / "controller.json", folder / "mdn.safetensors")
+
+
+@pytest.mark.parametrize("damage", [lambda size: [0.5] * (size - 1), lambda size: [math.nan] * size, lambda size: []])
+def test_controller_with_lost_weights_is_refused(tmp_path, damage):
+    folder = save_models(tmp_path)
+    memory = folder / "mdn.safetensors"
+    content = {"options": {"inputs": "z-c-h", "bias": False}, "mdn_rnn_sha256": file_checksum(memory)}
+    sizes, _ = read_metadata(memory, "mdn_rnn", MDNRNNOptions)
+    size = sizes.latent_size + 2 * sizes.hidden_size
+    write_json(folder / "controller.json", content | {"weights": [0.5] * size})
+    assert len(load_controller(folder / "controller.json", memory).weights) == size
+    write_json(folder / "controller.json", content | {"weights": damage(size)})
+    with pytest.raises(UserError, match="it is damaged"):
+        load_controller(folder / "controller.json", memory)
 
 
 def test_cuda_that_is_not_there_is_an_error_only_when_asked_for():

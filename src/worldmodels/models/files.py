@@ -9,6 +9,7 @@ import torch
 from worldmodels.config.models import ControllerOptions, MDNRNNOptions
 from worldmodels.data.latents import Latents, read_latents
 from worldmodels.errors import UserError
+from worldmodels.models.controller import controller_size
 from worldmodels.models.mdn_rnn import MDNRNN
 from worldmodels.models.vae import ConvVAE
 from worldmodels.models.vae_file import load_vae
@@ -81,4 +82,11 @@ def load_controller(path: Path, mdn_rnn: Path) -> Controller:
             f"{path} is not a controller of this version ({error}). Delete it to evolve it again."
         ) from None
     require_same(path, {"mdn_rnn": checksum}, "mdn_rnn", file_checksum(mdn_rnn), mdn_rnn)
+    sizes, _ = read_metadata(mdn_rnn, "mdn_rnn", MDNRNNOptions)
+    size = controller_size(options, sizes.latent_size, sizes.hidden_size, sizes.action_size)
+    if weights.shape != (size,) or not np.isfinite(weights).all():
+        raise UserError(
+            f"{path} has weights of shape {weights.shape}, where such a controller has {size} finite numbers: it is "
+            "damaged. Delete it to evolve it again."
+        )
     return Controller(weights, options)
