@@ -17,6 +17,7 @@ BENCHMARKS = {
     "dream": "worldmodels.benchmarks.dream:measure_dreams",
     "memory": "worldmodels.benchmarks.memory:measure_memory",
     "honesty": "worldmodels.benchmarks.honesty:measure_honesty",
+    "driving": "worldmodels.benchmarks.driving:measure_driving",
     "parity": "worldmodels.benchmarks.parity:measure_parity",
     "precision": "worldmodels.benchmarks.precision:measure_precision",
     "acvp": "worldmodels.benchmarks.simulators:measure_acvp",
