@@ -202,7 +202,8 @@ class ConvVAE(nn.Module):
             *(SubPixelDeconvolution(32, 3, 6), nn.Sigmoid()),  # 64x64
         )
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.decoder[0].to(memory_format=torch.contiguous_format)  # a matrix, and by far the largest weight: no copies
+        # A matrix, and by far the largest weight: in this order nothing copies it.
+        self.decoder[0].to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
     def encode(self, observations: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance (B, Z) of the latents of `observations` (B, 3, 64, 64), floats in [0, 1]."""
