@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from worldmodels.config import blocks, dag
+from worldmodels.config.jobs import experiment_jobs
 from worldmodels.config.load import experiment_options, load_config
 from worldmodels.errors import UserError
 
@@ -135,6 +136,38 @@ def test_same_controller_is_taken_over_and_another_is_not():
     assert dag.controller_owner(config, "doom-laptop-temperatures", "random") == "doom-laptop"
     assert dag.controller_owner(config, "doom-laptop-temperatures", "tau-0.10") == "doom-laptop-temperatures"
     assert dag.models_folder(config, "doom-laptop-temperatures", 2) == "results/doom-laptop/seed-2"
+
+
+@pytest.mark.parametrize(
+    ("experiment", "owner", "variant"),
+    [("doom-laptop-drawn", "doom-laptop", "tau-1.15"), ("carracing-laptop-envpool", "carracing-laptop", "z-h")],
+)
+def test_an_agent_scored_in_another_way_is_the_same_agent(experiment, owner, variant):
+    config = load_config(CONFIG_FILE)
+    assert dag.agent_controller(config, experiment, variant, 1) == (
+        f"results/{owner}/seed-1/controllers/{variant}/controller.json"
+    )
+    assert dag.episodes_folder(config, experiment, variant, 1) == f"results/{experiment}/seed-1/controllers/{variant}"
+    stages = [
+        (job.stage, job.place["experiment"]) for job in experiment_jobs(config, experiment) if "experiment" in job.place
+    ]
+    assert ("evolve_controller", owner) in stages and ("evolve_controller", experiment) not in stages
+    assert ("evaluate_controller", experiment) in stages
+
+
+def test_evolution_in_the_real_game_depends_on_how_that_is_seen():
+    """Precision and latent change what a driver saw while it was evolved; the number of report episodes does not."""
+    raw = yaml.safe_load(CONFIG_FILE.read_text())
+    for name, evaluation in (("more", {"episodes": 7}), ("means", {"latent": "mean"})):
+        raw["experiments"][name] = {
+            "extends": "carracing-laptop",
+            "models_from": "carracing-laptop",
+            "evaluation": evaluation,
+        }
+    config = load_config(raw)
+    assert dag.controller_owner(config, "more", "z-h") == "carracing-laptop"
+    assert dag.episodes_owner(config, "more", "z-h") == "more"
+    assert dag.controller_owner(config, "means", "z-h") == "means"
 
 
 def test_paper_cars_have_the_papers_numbers():

@@ -79,14 +79,15 @@ def models_file(name):
 
 
 def all_controllers(name, only_evolved=False):
-    """Input function: one file of every controller in the experiment's table, variant by variant, seed by seed."""
+    """Input function: one file of every agent in the experiment's table, variant by variant, seed by seed."""
 
     @clear_errors
     def paths(wildcards):
         options = experiment_options(CONFIG, wildcards.experiment)
         evolved = dag.evolved_variants(CONFIG, wildcards.experiment)
+        folder = dag.episodes_folder if name == "episodes.csv" else dag.controller_folder
         return [
-            f"{dag.controller_folder(CONFIG, wildcards.experiment, variant, seed)}/{name}"
+            f"{folder(CONFIG, wildcards.experiment, variant, seed)}/{name}"
             for variant in options.variants
             for seed in options.training_seeds
             if variant in evolved or not only_evolved

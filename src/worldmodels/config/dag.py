@@ -1,12 +1,16 @@
 """Who makes what: the paths of the workflow, and which experiment owns a model or a controller.
 
-An experiment with `models_from` uses another's models. It also takes over that experiment's controllers where variant,
-evolution and evaluation are the same to the letter, so that no agent is evolved twice.
+An experiment with `models_from` uses another's models. It also takes over that experiment's controllers where variant
+and evolution are the same to the letter, and their episodes where the evaluation is too: no agent is evolved twice, and
+one that is scored in another way is still the same agent.
 """
+
+from collections.abc import Callable
+from typing import Any
 
 from worldmodels.config.blocks import evaluate_block, evolve_block
 from worldmodels.config.datasets import DatasetOptions
-from worldmodels.config.experiments import Config
+from worldmodels.config.experiments import Config, ExperimentOptions
 from worldmodels.config.load import experiment_options
 from worldmodels.errors import UserError
 
@@ -55,32 +59,58 @@ def agent_models(config: Config, experiment: str, variant: str, seed: int | str)
 
 def agent_controller(config: Config, experiment: str, variant: str, seed: int | str) -> str:
     """Path of the controller that a variant's agent has: evolved, or the authors'."""
-    folder = f"results/{experiment}/seed-{seed}"
     if experiment_options(config, experiment).variants[variant].policy == "published":
-        return f"{folder}/models/controller-published/controller.json"
-    return f"{folder}/controllers/{variant}/controller.json"
+        return f"results/{experiment}/seed-{seed}/models/controller-published/controller.json"
+    return f"{controller_folder(config, experiment, variant, seed)}/controller.json"
+
+
+REPORTING_ONLY = {"episodes": 1, "batches": 1, "car_racing_backend": "gymnasium"}
+"""Options of `evaluation` that no evolution reads, not even one in the real environment; any value will do."""
 
 
 def controller_owner(config: Config, experiment: str, variant: str) -> str:
-    """The experiment whose folder holds the controller of `variant`."""
+    """The experiment whose folder holds the controller of `variant`: another's, where that evolves the same one."""
+    return _owner(config, experiment, variant, _evolution_of)
+
+
+def episodes_owner(config: Config, experiment: str, variant: str) -> str:
+    """The experiment whose folder holds the scored episodes of `variant`: the same controller, scored in the same way."""
+    return _owner(config, experiment, variant, lambda *place: (_evolution_of(*place), evaluate_block(*place)))
+
+
+def _owner(
+    config: Config, experiment: str, variant: str, needs: Callable[[Config, ExperimentOptions, str], Any]
+) -> str:
+    """The experiment that `experiment` has its models from, if `variant` needs the same there; else itself."""
     options = experiment_options(config, experiment)
-    owner = options.models_from
-    if owner is None:
+    if options.models_from is None:
         return experiment
-    source = experiment_options(config, owner)
+    source = experiment_options(config, options.models_from)
     same = (
         variant in source.variants
         and source.dataset == options.dataset
         and source.published_weights == options.published_weights
-        and evolve_block(config, source, variant) == evolve_block(config, options, variant)
-        and evaluate_block(config, source, variant) == evaluate_block(config, options, variant)
+        and needs(config, source, variant) == needs(config, options, variant)
     )
-    return owner if same else experiment
+    return options.models_from if same else experiment
+
+
+def _evolution_of(config: Config, experiment: ExperimentOptions, variant: str) -> Any:
+    """What the controller of a variant depends on, beside its models."""
+    block = evolve_block(config, experiment, variant)
+    if block.evaluation is None:
+        return block
+    return block.model_copy(update={"evaluation": block.evaluation.model_copy(update=REPORTING_ONLY)})
 
 
 def controller_folder(config: Config, experiment: str, variant: str, seed: int | str) -> str:
-    """Folder of one controller and its episodes."""
+    """Folder of one controller and its history."""
     return f"results/{controller_owner(config, experiment, variant)}/seed-{seed}/controllers/{variant}"
+
+
+def episodes_folder(config: Config, experiment: str, variant: str, seed: int | str) -> str:
+    """Folder of the scored episodes of one variant."""
+    return f"results/{episodes_owner(config, experiment, variant)}/seed-{seed}/controllers/{variant}"
 
 
 def evolved_variants(config: Config, experiment: str) -> list[str]:

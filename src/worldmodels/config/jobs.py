@@ -250,7 +250,7 @@ def _world_model(config: Config, experiment: str, seed: str) -> Iterator[Job]:
 
 def _controller(config: Config, experiment: str, variant: str, seed: str) -> Iterator[Job]:
     """The agent of one variant and seed: untrained models where it has such, its controller, its episodes."""
-    place = {"experiment": dag.controller_owner(config, experiment, variant), "variant": variant, "seed": seed}
+    place = {"experiment": dag.episodes_owner(config, experiment, variant), "variant": variant, "seed": seed}
     options = variant_options(config, experiment, variant)
     if options.policy == "random":
         yield from _evaluation(config, (), place)
@@ -258,7 +258,8 @@ def _controller(config: Config, experiment: str, variant: str, seed: str) -> Ite
     yield from _other_models(config, place["experiment"], variant, seed)
     models = tuple(dag.agent_models(config, place["experiment"], variant, seed).values())
     if options.policy == "evolved":
-        yield _job(config, "evolve_controller", models, **place)
+        owner = dag.controller_owner(config, experiment, variant)
+        yield _job(config, "evolve_controller", models, **place | {"experiment": owner})
     controller = dag.agent_controller(config, place["experiment"], variant, seed)
     yield from _evaluation(config, (*models, controller), place)
 
@@ -315,8 +316,9 @@ def _report(config: Config, experiment: str) -> Iterator[Job]:
 
 
 def _of_controllers(config: Config, experiment: str, name: str, variants: list[str]) -> list[str]:
+    folder = dag.episodes_folder if name == "episodes.csv" else dag.controller_folder
     return [
-        f"{dag.controller_folder(config, experiment, variant, seed)}/{name}"
+        f"{folder(config, experiment, variant, seed)}/{name}"
         for variant in variants
         for seed in experiment_options(config, experiment).training_seeds
     ]

@@ -38,9 +38,9 @@ def result_files(config: Config, experiment: str) -> Iterator[str]:
     options = experiment_options(config, experiment)
     for variant in options.variants:
         for seed in options.training_seeds:
-            folder = dag.controller_folder(config, experiment, variant, seed)
-            yield f"{folder}/episodes.csv"
+            yield f"{dag.episodes_folder(config, experiment, variant, seed)}/episodes.csv"
             if variant in evolved:
+                folder = dag.controller_folder(config, experiment, variant, seed)
                 yield from (f"{folder}/controller.json", f"{folder}/history.csv")
 
 
