@@ -171,10 +171,19 @@ def git_commit() -> str | None:
     return f"{commit}-modified" if changed else commit
 
 
+def peak_memory_mb() -> int:
+    """Peak resident memory of this process, and of the largest that it started and that has ended.
+
+    Ask before anything else is started: a program begins as a copy of this process, which counts with all its memory.
+    """
+    own, children = (resource.getrusage(whose).ru_maxrss for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return round((own + children) / 1024)
+
+
 def record_provenance(product: Path, facts: dict[str, Any], began: float) -> None:
     """Write `PRODUCT.provenance.json`. `facts`: stage, block, fingerprint, inputs; `began`: time.time() at the start."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     record = {
+        "peak_memory_mb": peak_memory_mb(),
         **facts,
         "code_files": getattr(facts.get("code"), "files", {}),
         "sha256": file_checksum(product),
@@ -185,7 +194,6 @@ def record_provenance(product: Path, facts: dict[str, Any], began: float) -> Non
         "slurm": slurm_allocation(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "wall_clock_seconds": round(time.time() - began, 1),
-        "peak_memory_mb": round(peak / 1024),
     }
     write_json(provenance_path(product), record)
 

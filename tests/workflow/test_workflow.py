@@ -112,6 +112,8 @@ def test_every_product_says_where_it_came_from(finished):
     assert record["config"]["training"]["model"]["hidden_size"] == 512
     assert list(record["inputs"]) == ["results/doom-smoke/seed-1/latents.h5"]
     assert record["libraries"]["torch"].startswith("2.13") and record["peak_memory_mb"] > 50
+    other = json.loads((folder / "seed-1/models/mdn_rnn/metrics.csv.provenance.json").read_text())
+    assert other["peak_memory_mb"] == record["peak_memory_mb"]  # the stage's; asking git is not part of it
 
 
 def test_nothing_reruns_when_nothing_or_only_a_comment_changed(edited):

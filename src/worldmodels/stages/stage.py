@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from worldmodels.config.blocks import parse_block
 from worldmodels.config.options import Options
 from worldmodels.errors import UserError
-from worldmodels.provenance import code_fingerprint, read_provenance, record_provenance
+from worldmodels.provenance import code_fingerprint, peak_memory_mb, read_provenance, record_provenance
 from worldmodels.runtime import finished
 from worldmodels.runtime.files import disk_problem, file_checksum
 from worldmodels.runtime.state import StateFolder
@@ -231,9 +231,10 @@ def _compute(stage: Stage, state: StateFolder, device: Any, facts: dict[str, Any
     with _gpu_of_its_own(device, state.stop):
         type(stage).state = state
         stage.run()
-    costs = {name: round(value, 2) for name, value in asdict(state.costs).items()}
+    facts["peak_memory_mb"] = peak_memory_mb()
+    facts["checkpoints"] = {name: round(value, 2) for name, value in asdict(state.costs).items()}
     for product in stage.outputs():
-        record_provenance(product, {**facts, "checkpoints": costs}, began)
+        record_provenance(product, facts, began)
 
 
 def _gpu_of_its_own(device: Any, stop: StopRequest) -> AbstractContextManager[object]:
