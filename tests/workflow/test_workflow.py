@@ -214,12 +214,11 @@ def test_cars_with_every_controller_from_one_command(checkout):
     with (dreams / "table.csv").open() as file:
         rows = {row["variant"]: row for row in csv.DictReader(file) if row["actual_mean"]}
     assert set(rows) == {"dream", "dream-dropout", "random"}
-    scores = [
-        json.loads((dreams / f"seed-1/controllers/{name}/controller.json").read_text())
-        for name in rows
-        if name != "random"
-    ]
-    assert all(one["dream_steps"] > 0 for one in scores) and scores[0]["weights"] != scores[1]["weights"]
+    agents = [dreams / "seed-1/controllers" / name for name in ("dream", "dream-dropout")]
+    assert all(json.loads((agent / "controller.json").read_text())["dream_steps"] > 0 for agent in agents)
+    # The same candidates of the same seed: that some were ranked differently is likely, that rewards differ is certain.
+    with_all, with_dropout = ((agent / "history.csv").read_text() for agent in agents)
+    assert with_all != with_dropout
 
 
 @pytest.mark.slow
