@@ -181,9 +181,8 @@ def peak_memory_mb() -> int:
 
 
 def record_provenance(product: Path, facts: dict[str, Any], began: float) -> None:
-    """Write `PRODUCT.provenance.json`. `facts`: stage, block, fingerprint, inputs; `began`: time.time() at the start."""
+    """Write `PRODUCT.provenance.json`. `facts`: stage, block, fingerprint, inputs, peak memory; `began`: time.time() at the start."""
     record = {
-        "peak_memory_mb": peak_memory_mb(),
         **facts,
         "code_files": getattr(facts.get("code"), "files", {}),
         "sha256": file_checksum(product),

@@ -8,6 +8,7 @@ from worldmodels.config.models import VAEOptions
 from worldmodels.models.vae import (
     ConvVAE,
     PointDeconvolution,
+    StridedConvolution,
     SubPixelDeconvolution,
     VAEOutput,
     observations_from_frames,
@@ -36,8 +37,22 @@ def test_fast_deconvolution_is_the_plain_one_gradients_included(fast, size):
     torch.manual_seed(0)
     fast = fast.double()
     plain = nn.ConvTranspose2d(fast.in_channels, fast.out_channels, fast.kernel_size, stride=2).double()
+    assert_same_function(fast, plain, torch.randn(2, fast.in_channels, size, size, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("size", [6, 7, 14, 31])
+def test_fast_convolution_is_the_plain_one_gradients_included(size):
+    """Small maps have their weight's gradient from gathered patches, large ones from torch; 7 and 31 leave a row over."""
+    torch.manual_seed(0)
+    fast = StridedConvolution(3, 5, 4).double().to(memory_format=torch.channels_last)
+    plain = nn.Conv2d(3, 5, 4, stride=2).double()
+    assert_same_function(fast, plain, torch.randn(2, 3, size, size, dtype=torch.float64))
+
+
+def assert_same_function(fast, plain, inputs):
+    """Equal outputs for equal weights, and equal gradients of inputs, weight and bias."""
     plain.load_state_dict(fast.state_dict())
-    inputs = torch.randn(2, fast.in_channels, size, size, dtype=torch.float64, requires_grad=True)
+    inputs.requires_grad_()
     outputs, expected = fast(inputs), plain(inputs)
     assert torch.allclose(outputs, expected, atol=1e-12)
     weights = torch.randn_like(expected)

@@ -50,7 +50,7 @@ def measure_driving() -> dict[str, Any]:
 
         rates = alternate(lambda: play("batch", many, GAMES), lambda: play("single", one, 1), SECONDS)
     batch, alone = (rate * steps[name] / calls[name] for rate, name in zip(rates, steps, strict=True))
-    memory = peak_of_cars(PAPERS_CARS, model)
+    memory = memory_of_cars(PAPERS_CARS, model)
     return {"cars": GAMES, "batch": batch, "single": alone, "gain": batch / alone, "memory_1024_cars_mb": memory}
 
 
@@ -72,7 +72,7 @@ def driver(model: LoadedWorldModel, cars: int) -> DreamerAgent:
     return DreamerAgent(model, Controller(weights, CONTROLLER), cars, STEPS, "sample", dtype, compact=True)
 
 
-def peak_of_cars(cars: int, model: LoadedWorldModel) -> int:
+def memory_of_cars(cars: int, model: LoadedWorldModel) -> int:
     """Memory in MB of this process and its workers while so many cars drive: what each has alone, and its share of the rest."""
     options = CarRacingOptions.model_validate({"backend": "envpool", "max_steps": STEPS})
     with make_games(options, cars, available_cores()) as games:

@@ -16,7 +16,7 @@ from worldmodels.config.experiments import Config, ExperimentOptions, Variant
 from worldmodels.config.models import ControllerOptions, MDNRNNOptions, VAEOptions
 from worldmodels.config.options import Options
 from worldmodels.config.tasks import CarRacingOptions, TaskOptions
-from worldmodels.config.training import EvaluationOptions, EvolutionOptions, MDNRNNTraining, VAETraining
+from worldmodels.config.training import EvaluationOptions, EvolutionOptions, MDNRNNTraining, PlayOptions, VAETraining
 from worldmodels.errors import UserError
 
 Block = TypeVar("Block", bound=Options)
@@ -66,12 +66,15 @@ class ImportPublishedWeightsBlock(Options):
 
 
 class EvolveControllerBlock(Options):
-    """Block of evolve_controller. `task` and `evaluation` are set only where the real game is used."""
+    """Block of evolve_controller. `task` and `evaluation` are set only where the real game is used.
+
+    Of the evaluation it has what evolution reads: more report episodes evolve nothing again.
+    """
 
     variant: Variant
     evolution: EvolutionOptions
     task: TaskOptions | None
-    evaluation: EvaluationOptions | None
+    evaluation: PlayOptions | None
 
 
 class EvaluateControllerBlock(Options):
@@ -167,7 +170,9 @@ def evolve_block(config: Config, experiment: ExperimentOptions, variant: str) ->
         variant=options,
         evolution=evolution_options(experiment, options),
         task=config.datasets[experiment.dataset].task if real else None,
-        evaluation=experiment.evaluation if real else None,
+        evaluation=PlayOptions(**experiment.evaluation.model_dump(include=set(PlayOptions.model_fields)))
+        if real
+        else None,
     )
 
 

@@ -64,18 +64,14 @@ def agent_controller(config: Config, experiment: str, variant: str, seed: int | 
     return f"{controller_folder(config, experiment, variant, seed)}/controller.json"
 
 
-REPORTING_ONLY = {"episodes": 1, "batches": 1, "car_racing_backend": "gymnasium"}
-"""Options of `evaluation` that no evolution reads, not even one in the real environment; any value will do."""
-
-
 def controller_owner(config: Config, experiment: str, variant: str) -> str:
     """The experiment whose folder holds the controller of `variant`: another's, where that evolves the same one."""
-    return _owner(config, experiment, variant, _evolution_of)
+    return _owner(config, experiment, variant, evolve_block)
 
 
 def episodes_owner(config: Config, experiment: str, variant: str) -> str:
     """The experiment whose folder holds the scored episodes of `variant`: the same controller, scored in the same way."""
-    return _owner(config, experiment, variant, lambda *place: (_evolution_of(*place), evaluate_block(*place)))
+    return _owner(config, experiment, variant, lambda *place: (evolve_block(*place), evaluate_block(*place)))
 
 
 def _owner(
@@ -93,14 +89,6 @@ def _owner(
         and needs(config, source, variant) == needs(config, options, variant)
     )
     return options.models_from if same else experiment
-
-
-def _evolution_of(config: Config, experiment: ExperimentOptions, variant: str) -> Any:
-    """What the controller of a variant depends on, beside its models."""
-    block = evolve_block(config, experiment, variant)
-    if block.evaluation is None:
-        return block
-    return block.model_copy(update={"evaluation": block.evaluation.model_copy(update=REPORTING_ONLY)})
 
 
 def controller_folder(config: Config, experiment: str, variant: str, seed: int | str) -> str:

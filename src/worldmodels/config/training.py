@@ -75,19 +75,24 @@ class EvolutionOptions(Options):
     validation_episodes: int = Field(32, ge=1, description="With selection 'validation': real episodes a candidate")
 
 
-class EvaluationOptions(Options):
+class PlayOptions(Options):
+    """Playing the real environment, for scores and where evolution plays it."""
+
+    games: int = Field(64, ge=1, description="Games that are played at once, as one batch")
+    latent: Literal["sample", "mean"] = Field("sample", description="What the controller sees of the VAE's posterior")
+    precision: Precision = Field("auto", description=PRECISION)
+
+
+class EvaluationOptions(PlayOptions):
     """Scoring in the real environment."""
 
     episodes: int = Field(1000, ge=1, le=1_000_000, description="Report episodes per training seed")
-    games: int = Field(64, ge=1, description="Games that are played at once, as one batch")
     batches: int = Field(
         1,
         ge=1,
         le=1000,
         description="Jobs that share the episodes of an agent; on a cluster each may have its own node",
     )
-    latent: Literal["sample", "mean"] = Field("sample", description="What the controller sees of the VAE's posterior")
-    precision: Precision = Field("auto", description=PRECISION)
     car_racing_backend: Literal["gymnasium", "envpool"] = Field(
         "gymnasium", description="Who plays CarRacing for reported scores; envpool only to compare the two"
     )

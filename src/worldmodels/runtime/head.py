@@ -16,7 +16,7 @@ WORRYING_SKEW_SECONDS = 5.0
 
 
 READING = re.compile(
-    r"-[npq]*n[npq]*|--(dry-?run|report|lint|summary|detailed-summary|list-rules|dag|rulegraph|containerize)(=.*)?"
+    r"-[npq]*n[npq]*|-[lSD]|--(dry-?run|report|lint|summary|detailed-summary|list-rules|dag|rulegraph|containerize)(=.*)?"
 )
 """Options with which Snakemake changes no result, `-np` among them."""
 
