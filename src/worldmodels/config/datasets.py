@@ -20,6 +20,20 @@ class HeldRandomPolicy(Options):
     longest_hold: int = Field(10, ge=1, description="Longest hold, in tics")
 
 
+class SweepingPolicy(Options):
+    """Moves from one side to the other, each way for a random number of tics, with moments of rest.
+
+    It sees nothing either. In Take Cover it outlives the released collection's policy, so that its rollouts show
+    walls, and the later part of an episode, when more monsters shoot.
+    """
+
+    name: Literal["sweeping"] = "sweeping"
+    shortest_hold: int = Field(1, ge=1, description="Shortest move one way, in tics")
+    longest_hold: int = Field(120, ge=1, description="Longest move one way, in tics")
+    rest: float = Field(0.2, ge=0, le=1, description="Share of the moves before which it rests")
+    longest_rest: int = Field(20, ge=1, description="Longest rest, in tics")
+
+
 class RandomControllerPolicy(Options):
     """A random linear controller on noise, its weights Cauchy (the released CarRacing collection)."""
 
@@ -42,7 +56,8 @@ class UniformPolicy(Options):
 
 
 PolicyOptions = Annotated[
-    HeldRandomPolicy | RandomControllerPolicy | BrownianPolicy | UniformPolicy, Field(discriminator="name")
+    HeldRandomPolicy | SweepingPolicy | RandomControllerPolicy | BrownianPolicy | UniformPolicy,
+    Field(discriminator="name"),
 ]
 
 

@@ -19,6 +19,7 @@ from worldmodels.config.datasets import (
     DatasetOptions,
     HeldRandomPolicy,
     RandomControllerPolicy,
+    SweepingPolicy,
     UniformPolicy,
 )
 from worldmodels.config.experiments import Config, ExperimentOptions, Variant
@@ -40,6 +41,7 @@ GROUPS: dict[str, type[BaseModel]] = {
     "datasets.NAME.task, name: car_racing": CarRacingOptions,
     "datasets.NAME.task, name: atari": AtariOptions,
     "datasets.NAME.policy, name: held": HeldRandomPolicy,
+    "datasets.NAME.policy, name: sweeping": SweepingPolicy,
     "datasets.NAME.policy, name: random-controller": RandomControllerPolicy,
     "datasets.NAME.policy, name: brownian": BrownianPolicy,
     "datasets.NAME.policy, name: uniform": UniformPolicy,

@@ -9,6 +9,7 @@ from worldmodels.config.datasets import (
     HeldRandomPolicy,
     PolicyOptions,
     RandomControllerPolicy,
+    SweepingPolicy,
     UniformPolicy,
 )
 
@@ -21,6 +22,8 @@ def make_policy(options: PolicyOptions, action_size: int, rng: np.random.Generat
     match options:
         case HeldRandomPolicy():
             return held_random(options, action_size, rng)
+        case SweepingPolicy():
+            return sweeping(options, action_size, rng)
         case RandomControllerPolicy():
             return random_controller(options, action_size, rng)
         case BrownianPolicy():
@@ -43,6 +46,30 @@ def held_random(options: HeldRandomPolicy, action_size: int, rng: np.random.Gene
             action = rng.uniform(-1, 1, size=action_size).astype(np.float32)
             hold = int(rng.integers(options.shortest_hold, options.longest_hold + 1))
         return action
+
+    return policy
+
+
+def sweeping(options: SweepingPolicy, action_size: int, rng: np.random.Generator) -> Policy:
+    """One way, then the other, each for a while; every number of an action does so.
+
+    A move is an action with |x| ~ U(1/3, 1), a rest one with x ~ U(-1/3, 1/3): Take Cover cuts the range into thirds, and
+    M, which sees the numbers, has to learn all of it. Holds and rests are uniform numbers of tics.
+    """
+    side = rng.choice([-1.0, 1.0])
+    waiting: list[tuple[float, int]] = []  # actions to come, each with its number of tics
+
+    def policy(_step: int) -> np.ndarray:
+        nonlocal side
+        if not waiting:
+            side = -side
+            if rng.random() < options.rest:
+                waiting.append((rng.uniform(-1 / 3, 1 / 3), int(rng.integers(1, options.longest_rest + 1))))
+            hold = int(rng.integers(options.shortest_hold, options.longest_hold + 1))
+            waiting.append((side * rng.uniform(1 / 3, 1), hold))
+        action, tics = waiting[0]
+        waiting[:1] = [(action, tics - 1)] if tics > 1 else []
+        return np.full(action_size, action, dtype=np.float32)
 
     return policy
 
