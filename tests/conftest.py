@@ -25,6 +25,14 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
+def pytest_collection_modifyitems(items):
+    """Tests that share a costly fixture run in one process where `make test` runs several (pytest-xdist)."""
+    for item in items:
+        for fixture in ("cluster", "finished"):
+            if fixture in item.fixturenames:
+                item.add_marker(pytest.mark.xdist_group(fixture))
+
+
 @pytest.fixture
 def state(tmp_path):
     """A locked state folder of a pretended output, and nobody who asks to stop."""

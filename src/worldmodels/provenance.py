@@ -174,7 +174,8 @@ def git_commit() -> str | None:
 def peak_memory_mb() -> int:
     """Peak resident memory of this process, and of the largest that it started and that has ended.
 
-    Ask before anything else is started: a program begins as a copy of this process, which counts with all its memory.
+    Where it started several, the heartbeat has seen more. Ask before anything else is started: a program begins as a
+    copy of this process, which counts with all its memory.
     """
     own, children = (resource.getrusage(whose).ru_maxrss for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return round((own + children) / 1024)

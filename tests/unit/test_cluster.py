@@ -5,10 +5,11 @@ import math
 import os
 
 import pytest
+from snakemake_executor_plugin_slurm.partitions import read_partition_file
 
 from worldmodels.errors import UserError
 from worldmodels.runtime import head
-from worldmodels.runtime.cluster import minutes, require_workflow_profile
+from worldmodels.runtime.cluster import minutes, require_place, require_workflow_profile
 
 
 @pytest.fixture
@@ -31,13 +32,34 @@ def test_profiles_by_name_by_path_and_none_are_fine(profiles):
     for value in ("slurm", str(profiles / "slurm"), str(profiles / "slurm" / "profile.yaml"), "none"):
         require_workflow_profile(["snakemake", "--workflow-profile", value], profiles)
     require_workflow_profile(["snakemake", "--cores", "2"], profiles)
+    (profiles / "slurm" / "profile.yaml").rename(profiles / "slurm" / "profile.v9+.yaml")
+    require_workflow_profile(["snakemake", "--workflow-profile", "slurm"], profiles)
 
 
-def test_time_limits():
-    written = ("30:00", "4:00:00", "1-12:00:00", "infinite", 60)
-    assert [minutes(limit) for limit in written] == [30, 240, 2160, math.inf, 60]
-    with pytest.raises(UserError, match="'soon' in profiles"):
-        minutes("soon")
+def test_time_limits_as_sinfo_prints_them():
+    assert [minutes(limit) for limit in ("30:00", "4:00:00", "1-12:00:00", "infinite")] == [30, 240, 2160, math.inf]
+
+
+class Job:
+    """What the SLURM plugin asks of one of Snakemake's jobs."""
+
+    name, threads = "train_simulator", 8
+
+    def __init__(self, **resources):
+        self.resources = {"mem_mb": 8000, "_cores": 8, **resources}
+
+
+def test_job_that_no_partition_takes_is_an_error(tmp_path):
+    """Without this a stage that wants a GPU for too long went to the default partition, which may have none."""
+    path = tmp_path / "partitions.yaml"
+    path.write_text("partitions:\n  cpu: {max_runtime: 1d, max_gpu: 0}\n  gpu: {max_runtime: 1440, max_gpu: 4}\n")
+    partitions = read_partition_file(path)
+    for fine in (Job(runtime=1440, gpu=1), Job(runtime=60), Job(runtime=9000, slurm_partition="long")):
+        require_place(fine, partitions)
+    require_place(Job(runtime=9000), [])  # a profile without a list leaves the choice to SLURM
+    for long in (Job(runtime=1441, gpu=1), Job(runtime=60, gpu=5)):
+        with pytest.raises(UserError, match="takes a job of train_simulator, which asks for 8 cores, "):
+            require_place(long, partitions)
 
 
 def test_second_head_learns_who_is_first(tmp_path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from worldmodels.config.datasets import BrownianPolicy, RandomControllerPolicy, UniformPolicy
+from worldmodels.config.datasets import BrownianPolicy, RandomControllerPolicy, SweepingPolicy, UniformPolicy
 from worldmodels.envs.policies import make_policy
 from worldmodels.seeds import generator
 
@@ -13,7 +13,7 @@ def actions(options, episode, steps=200, size=3):
     return np.stack([policy(step) for step in range(steps)])
 
 
-@pytest.mark.parametrize("options", [RandomControllerPolicy(), BrownianPolicy(), UniformPolicy()])
+@pytest.mark.parametrize("options", [RandomControllerPolicy(), BrownianPolicy(), UniformPolicy(), SweepingPolicy()])
 def test_actions_belong_to_the_episode_and_stay_in_range(options):
     """Collection must give the same bytes again, and no environment takes actions beyond its bounds."""
     first, again, other = actions(options, 1), actions(options, 1), actions(options, 2)
@@ -37,3 +37,17 @@ def test_brownian_steps_have_the_ports_size():
     inside = (np.abs(walk[1:]) < 1) & (np.abs(walk[:-1]) < 1)
     assert np.diff(walk, axis=0)[inside].std() == pytest.approx(0.02, rel=0.05)
     assert BrownianPolicy().step == pytest.approx(1 / np.sqrt(50), rel=1e-3)
+
+
+def test_sweeping_moves_one_way_then_the_other():
+    """Moves alternate, last as long as they may, and rests of the wanted share and length lie between them."""
+    options = SweepingPolicy(shortest_hold=10, longest_hold=60, rest=0.25, longest_rest=5)
+    values = actions(options, 1, 40_000, 1)[:, 0]
+    starts = np.flatnonzero(np.diff(values, prepend=np.nan) != 0)
+    lengths, chosen = np.diff(starts), values[starts[:-1]]
+    rests = np.abs(chosen) < 1 / 3
+    moves = chosen[~rests]
+    assert (np.sign(moves[1:]) == -np.sign(moves[:-1])).all() and np.abs(moves).max() > 0.95
+    assert (lengths[~rests].min(), lengths[~rests].max()) == (10, 60)
+    assert (lengths[rests].min(), lengths[rests].max()) == (1, 5)
+    assert rests.sum() / len(moves) == pytest.approx(0.25, abs=0.04)

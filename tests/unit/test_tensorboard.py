@@ -105,6 +105,19 @@ def test_games_have_curves_of_their_own(tmp_path):
             assert board_folder(state, "train_simulator") == expected
 
 
+def test_agents_have_curves_of_their_own(tmp_path):
+    """Two agents of one game, such as DQN and A2C."""
+    for agent in ("dqn", "a2c"):
+        output = tmp_path / "results" / "agents" / agent / "pong" / "agent.safetensors"
+        with StateFolder(output, "0" * 64, StopRequest()) as state:
+            assert (
+                board_folder(state, "train_agent")
+                == tmp_path / "results/agents/tensorboard" / agent / "train_agent-pong"
+            )
+            advance(state, 0, 3, scale=1, title="train dqn on pong")
+    assert len(list(tmp_path.rglob("*tfevents*"))) == 2
+
+
 def test_disk_that_refuses_ends_the_curves_not_the_training(state, folder, caplog):
     folder.parent.mkdir(parents=True)
     folder.write_text("a file where the folder should be")

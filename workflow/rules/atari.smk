@@ -57,7 +57,7 @@ rule train_agent:
     threads: 8
     resources:
         mem_mb=8000,
-        runtime=2880,
+        runtime=1440,  # a longer training goes on in the next job
         gpu=agent_gpus,
     params:
         agent=agent_options,

@@ -6,7 +6,6 @@ import shlex
 import sys
 from pathlib import Path
 
-import yaml
 from worldmodels.config import captions
 from worldmodels.config.published_weights import released_files
 from worldmodels.config.targets import check_targets
@@ -14,6 +13,7 @@ from worldmodels.provenance import code_fingerprint
 from worldmodels.runtime import cluster
 from worldmodels.runtime.finished import forget_all
 from worldmodels.runtime.head import require_writable, take_lock
+from worldmodels.runtime.space import require_disk
 
 
 def clear_errors(function):
@@ -248,15 +248,28 @@ def submits_to_slurm():
 
 def prepare_slurm():
     """Stop what SLURM would never start, and ask squeue where there is no accounting to ask."""
+    from snakemake_executor_plugin_slurm.partitions import read_partition_file
+
     settings = workflow.executor_settings
-    text = Path(settings.partition_config).read_text() if settings.partition_config else "partitions: {}"
-    limits = {name: limit.get("max_runtime", 0) for name, limit in yaml.safe_load(text)["partitions"].items()}
+    partitions = read_partition_file(Path(settings.partition_config)) if settings.partition_config else []
+    limits = {partition.name: partition.limits.max_runtime for partition in partitions}
     jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
     cluster.require_slurm(limits, max((job.threads for job in jobs), default=1))
+    for job in jobs:
+        cluster.require_place(job, partitions)
     if not cluster.keeps_accounting():
         settings.status_command = "squeue"
     for job in cluster.cancel_orphans(Path.cwd()):
         logger.info(f"Cancelled SLURM job {job}, left by a head that is gone; its stage goes on from its checkpoint.")
+
+
+def require_room():
+    """Stop before the first job where the data sets that are to be collected do not fit on the disk."""
+    wanted = [job for job in workflow.dag.needrun_jobs() if job.rule.name == "collect_rollouts"]
+    needed = sum(
+        jobs.stage_block(CONFIG, "collect_rollouts", dict(job.wildcards.items())).stored_bytes for job in wanted
+    )
+    require_disk(Path("results"), needed, f"collecting {len(wanted)} shards")
 
 
 @clear_errors
@@ -264,6 +277,7 @@ def start_head():
     """Take the results folder for this head alone."""
     lock = take_lock(Path("results"))
     HEAD_LOCK.append(lock)
+    require_room()
     if submits_to_slurm():
         prepare_slurm()
 

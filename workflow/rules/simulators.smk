@@ -26,7 +26,7 @@ rule train_simulator:
     threads: simulator_threads
     resources:
         mem_mb=8000,
-        runtime=2880,
+        runtime=1440,  # a longer training goes on in the next job
         gpu=simulator_gpus,
     params:
         frames=training_options,

@@ -6,7 +6,6 @@ networks on a batch of one, as the released code does.
 """
 
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from worldmodels.models.mdn_rnn import MDNRNN
 from worldmodels.models.vae import ConvVAE
 from worldmodels.models.world_model import WorldModel
 from worldmodels.runtime.device import available_cores, matmul_dtype, set_threads
+from worldmodels.runtime.memory import tree_megabytes
 from worldmodels.seeds import SELECTION_SEEDS, episode_seeds, generator
 
 GAMES, STEPS, SECONDS = 64, 100, 40.0
@@ -84,16 +84,4 @@ def memory_of_cars(cars: int, model: LoadedWorldModel) -> int:
         active = np.ones(cars, dtype=bool)
         for _ in range(5):
             games.step(agent.act(games.frames, active), active)
-        return round(sum(map(proportional_kilobytes, processes_of(os.getpid()))) / 1024)
-
-
-def processes_of(parent: int) -> list[int]:
-    """A process and all that it started."""
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    return [parent, *(one for child in children for one in processes_of(int(child)))]
-
-
-def proportional_kilobytes(process: int) -> int:
-    """Resident memory of a process, shared pages divided among those that share them."""
-    lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+        return tree_megabytes(os.getpid())

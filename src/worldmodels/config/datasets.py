@@ -86,3 +86,8 @@ class ShardOptions(Options):
     episodes_per_shard: int
     shortest_episode: int
     seed: int
+
+    @property
+    def stored_bytes(self) -> int:
+        """Disk that the finished shard takes, about."""
+        return self.episodes_per_shard * self.task.stored_episode_bytes

@@ -29,6 +29,9 @@ class TakeCoverOptions(Options):
     preprocessing: Preprocessing = Field("resize", description=PREPROCESSING)
     frame_size: int = Field(64, ge=64, le=64, description="Height and width of a frame, in pixels")
     action_size: ClassVar[int] = 1  # run left or right
+    stored_episode_bytes: ClassVar[int] = (
+        4_000_000  # of the sweeping policy: 495 frames of 7,300 bytes, measured at 160x120
+    )
 
 
 class CarRacingOptions(Options):
@@ -42,6 +45,7 @@ class CarRacingOptions(Options):
     preprocessing: Preprocessing = Field("resize", description=PREPROCESSING)
     frame_size: int = Field(64, ge=64, le=64, description="Height and width of a frame, in pixels")
     action_size: ClassVar[int] = 3  # steering, gas, brake
+    stored_episode_bytes: ClassVar[int] = 3_200_000  # of 1,000 frames of 3,200 bytes; measured 671 frames on average
 
 
 def known_game(name: str) -> str:
@@ -85,6 +89,7 @@ class AtariOptions(AtariRules):
         64, ge=64, le=64, description="Height and width of a frame where games play as a batch, in pixels"
     )
     action_size: ClassVar[int] = 1  # the number of a joystick's position
+    stored_episode_bytes: ClassVar[int] = 5_000_000  # not measured: Atari has a store of its own
 
     @property
     def max_steps(self) -> int:

@@ -5,6 +5,7 @@ stable-baselines3 keeps no random state. Checkpoints are its own files (a zip an
 folder; a finished agent is a safetensors file (models/atari_agent.py).
 """
 
+import math
 import shutil
 import time
 from pathlib import Path
@@ -27,9 +28,6 @@ from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.state import StateFolder
 from worldmodels.seeds import integer_seed
 
-SHORTEST_INTERVAL_SECONDS = 45.0
-COST_SHARE = 0.03
-"""Checkpoints may take this share of the time: a replay memory of 100,000 steps is a file of 2.8 GB."""
 SHOWN_EPISODES = 20
 
 
@@ -38,6 +36,7 @@ def train_agent(
 ) -> AtariAgent:
     """Train until `options.steps` steps are done. Raises UserError when `start_from` is an agent of other actions."""
     task = AtariOptions(game=game, **options.rules.model_dump())
+    state.longest_interval = math.inf  # a replay memory of 100,000 steps is a file of 2.8 GB: cost alone decides
     words = ("train_agent", game, options.seed, "episodes")
     found = state.load()
     done = found[1]["steps"] if found is not None and _folder(state, found[1]["steps"]).exists() else 0
@@ -45,7 +44,7 @@ def train_agent(
     learner = make_learner(options, games, device) if done == 0 else resume_learner(options, games, state, done, device)
     if start_from is not None and done == 0:
         _take_weights(learner, start_from, task, games.consoles[0].action_codes)
-    with Progress(f"{options.algorithm} on {game}", options.steps, "steps", state, done) as progress:
+    with Progress(f"train {options.algorithm} on {game}", options.steps, "steps", state, done) as progress:
         if done < options.steps:
             watch = Watch(games, progress, state)
             learner.learn(options.steps - done, callback=watch, reset_num_timesteps=done == 0, log_interval=10**9)
@@ -96,32 +95,28 @@ class Watch(BaseCallback):
     def __init__(self, games: LearningGames, progress: Progress, state: StateFolder) -> None:
         super().__init__()
         self._games, self._progress, self._state = games, progress, state
-        self._last, self._cost = time.monotonic(), 0.0
 
     def _on_step(self) -> bool:
         returns = [value for _, value in self._games.finished[-SHOWN_EPISODES:]]
         self._progress.advance(self._games.num_envs, **({"return": float(np.mean(returns))} if returns else {}))
-        interval = max(SHORTEST_INTERVAL_SECONDS, self._cost / COST_SHARE)
-        if self._state.stop.requested or time.monotonic() - self._last > interval:
+        if self._state.due:
             self.checkpoint()
             self._state.leave_if_stopped()
         return True
 
     def checkpoint(self) -> None:
         """Save the agent and its replay memory beside the last ones, then forget those."""
-        begin, steps = time.monotonic(), int(self.model.num_timesteps)
+        began, steps = time.monotonic(), int(self.model.num_timesteps)
         folder = _folder(self._state, steps)
         with readable_disk_errors(folder):
             folder.mkdir(exist_ok=True)
             self.model.save(folder / "learner.zip")
             if isinstance(self.model, DQN):
                 self.model.save_replay_buffer(folder / "replay.pkl")
-        self._state.save({"steps": torch.tensor(steps)}, {"steps": steps})
+        self._state.save({"steps": torch.tensor(steps)}, {"steps": steps}, began)
         for other in self._state.path.glob("learner-*"):
             if other != folder:
                 shutil.rmtree(other, ignore_errors=True)
-        self._last = time.monotonic()
-        self._cost = self._last - begin
 
 
 def _folder(state: StateFolder, steps: int) -> Path:

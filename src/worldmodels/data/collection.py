@@ -6,6 +6,7 @@ was killed goes on there, and ends with the same bytes.
 """
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,6 @@ from worldmodels.data.rollouts import (
     CHUNK_FRAMES,
     ChunkCompressor,
     ShardFacts,
-    estimate_shard_bytes,
     write_compressed_shard,
 )
 from worldmodels.envs.games import Game, Task, frame_maker, load_task
@@ -149,7 +149,8 @@ def collect_shard(output: Path, shard: int, options: ShardOptions, state: StateF
 
     Raises UserError when the disk is too small (before the first frame) or full, or the game dies.
     """
-    require_disk(output.parent, estimate_shard_bytes(options.episodes_per_shard), f"shard {shard}")
+    # Its compressed chunks lie in the state folder until they are copied into the shard.
+    require_disk(output.parent, 2 * options.stored_bytes, f"shard {shard}")
     task = load_task(options.task.name)
     path = state.path / "frames.chunks"
     with readable_disk_errors(path), path.open("a+b") as file:
@@ -210,13 +211,14 @@ def play(
 def _checkpoint(collected: Collected, log: FrameLog, state: StateFolder) -> None:
     import torch
 
+    began = time.monotonic()
     log.file.flush()
     os.fsync(log.file.fileno())
     tensors = {"rest": torch.from_numpy(log.rest.copy())}
     if collected.episodes:
         facts = collected.facts()
         tensors |= {name: torch.from_numpy(values) for name, values in facts._asdict().items()}
-    state.save(tensors, {"attempts": collected.attempts, "chunks": log.chunks})
+    state.save(tensors, {"attempts": collected.attempts, "chunks": log.chunks}, began)
 
 
 def _restore(state: StateFolder, file: BinaryIO) -> tuple[Collected, FrameLog]:

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from worldmodels.errors import UserError
 
@@ -26,14 +27,19 @@ def require_workflow_profile(arguments: Sequence[str], folder: Path) -> None:
     name = _workflow_profile(arguments)
     if name is None or name == "none":
         return
-    if not any((place / "profile.yaml").is_file() or place.is_file() for place in (Path(name), folder / name)):
-        known = sorted(path.parent.name for path in folder.glob("*/profile.yaml"))
+    if not any(place.is_file() or _is_profile(place) for place in (Path(name), folder / name)):
+        known = sorted(path.name for path in folder.glob("*") if _is_profile(path))
         near = difflib.get_close_matches(Path(name).name, known, n=1)
         hint = f" Did you mean '{folder / near[0]}'?" if near else ""
         raise UserError(
             f"there is no workflow profile '{name}' (Snakemake would run without one).{hint} Profiles here: "
             f"{', '.join(known) or 'none'}."
         )
+
+
+def _is_profile(folder: Path) -> bool:
+    """Whether Snakemake finds a profile in `folder`: it prefers the file for its own major version."""
+    return any(path.is_file() for name in ("profile*.yaml", "config*.yaml") for path in folder.glob(name))
 
 
 def _workflow_profile(arguments: Sequence[str]) -> str | None:
@@ -44,22 +50,21 @@ def _workflow_profile(arguments: Sequence[str]) -> str | None:
     return None
 
 
-def require_slurm(limits: Mapping[str, float | str], cores: int) -> None:
+def require_slurm(limits: Mapping[str, float], cores: int) -> None:
     """Raise UserError unless SLURM answers and could start every job.
 
-    limits: what profiles/slurm/partitions.yaml allows a job in each partition, in minutes or as SLURM writes times; 0 where
-    it says nothing. cores: what the largest job asks.
+    limits: what profiles/slurm/partitions.yaml allows a job in each partition, in minutes; infinite where it says nothing.
+    cores: what the largest job asks.
     """
     if shutil.which("sbatch") is None:
         raise UserError(
             "this machine has no sbatch, so it cannot submit to SLURM. Run this on the cluster's login node, or without "
             "--workflow-profile for this machine alone."
         )
-    rows = [line.split() for line in _ask("sinfo", "--noheader", "--format=%R %c %l").splitlines()]
-    _require_partitions(
-        {name: minutes(limit) for name, limit in limits.items()}, {name: minutes(limit) for name, _, limit in rows}
-    )
-    largest = max(int(count.rstrip("+")) for _, count, _ in rows)
+    # --exact: one row for each kind of node. Without it a partition of unequal nodes has one row, with the smallest.
+    rows = [line.split() for line in _ask("sinfo", "--exact", "--noheader", "--format=%R %c %l").splitlines()]
+    _require_partitions(limits, {name: minutes(limit) for name, _, limit in rows})
+    largest = max(int(count) for _, count, _ in rows)
     if cores > largest:
         raise UserError(
             f"a job asks for {cores} cores, but the largest node has {largest}: it would wait for ever. Set max-threads: "
@@ -75,34 +80,50 @@ def _require_partitions(limits: Mapping[str, float], allowed: Mapping[str, float
                 f"SLURM has no partition '{name}'; it has {', '.join(sorted(allowed))}. Correct "
                 "profiles/slurm/partitions.yaml."
             )
-        if limit > allowed[name]:
+        if allowed[name] < limit < math.inf:
             raise UserError(
                 f"partition '{name}' runs no job longer than {allowed[name]:.0f} minutes, and one that asks for more would "
                 f"wait for ever. Set its max_runtime to {allowed[name]:.0f} in profiles/slurm/partitions.yaml."
             )
 
 
-def minutes(limit: float | str) -> float:
-    """A time limit in minutes: a number of them, or SLURM's [days-][[hours:]minutes:]seconds or `infinite`."""
-    if not isinstance(limit, str):
-        return limit
+def minutes(limit: str) -> float:
+    """A time limit in minutes, from how sinfo prints it: [days-][[hours:]minutes:]seconds or `infinite`."""
     if limit == "infinite":
         return math.inf
     days, _, clock = limit.rpartition("-")
-    try:
-        hours, mins, seconds = ([0, 0, 0] + [int(part) for part in clock.split(":")])[-3:]
-        return 1440 * int(days or 0) + 60 * hours + mins + seconds / 60
-    except ValueError:
-        raise UserError(f"'{limit}' in profiles/slurm/partitions.yaml is no time limit; write minutes.") from None
+    hours, mins, seconds = ([0, 0, 0] + [int(part) for part in clock.split(":")])[-3:]
+    return 1440 * int(days or 0) + 60 * hours + mins + seconds / 60
+
+
+def require_place(job: Any, partitions: Sequence[Any]) -> None:
+    """Raise UserError where no partition of profiles/slurm/partitions.yaml takes `job`.
+
+    The executor would submit it to the cluster's default partition, which may have no GPU, or a shorter limit. job and
+    partitions: Snakemake's, and the SLURM plugin's, whose judgement it is.
+    """
+    if not partitions or job.resources.get("slurm_partition"):
+        return
+    if all(partition.score_job_fit(job) is None for partition in partitions):
+        names = {"runtime": "minutes", "mem_mb": "MB", "gpu": "GPUs"}
+        asked = [f"{job.resources.get(name)} {unit}" for name, unit in names.items() if job.resources.get(name)]
+        raise UserError(
+            f"no partition of profiles/slurm/partitions.yaml takes a job of {job.name}, which asks for {job.threads} cores, "
+            f"{', '.join(asked)}. Correct the limits there, or give the rule less: set-resources in "
+            "profiles/slurm/profile.yaml. A stage that reaches its time limit goes on in the next job."
+        )
 
 
 def keeps_accounting() -> bool:
     """Whether `sacct` can tell what became of a job. Where it cannot, `squeue` must be asked."""
     if shutil.which("sacct") is None:
         return False
-    answer = subprocess.run(
-        ["sacct", "--noheader"], check=False, capture_output=True, text=True, timeout=ANSWER_SECONDS
-    )
+    try:
+        answer = subprocess.run(
+            ["sacct", "--noheader"], check=False, capture_output=True, text=True, timeout=ANSWER_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        return False
     return answer.returncode == 0 and "accounting storage is disabled" not in answer.stdout + answer.stderr
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from worldmodels.errors import UserError
 from worldmodels.runtime.files import write_json
+from worldmodels.runtime.memory import tree_megabytes
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,8 @@ class Heart:
     def __init__(self, path: Path, output: Path) -> None:
         self.path = path
         self.facts: dict[str, Any] = {"output": str(output)}
+        self.peak_megabytes = 0
+        """Most memory that this process and its children had together at any beat."""
         self._wake = threading.Event()
         self._stopping = False
         self._thread: threading.Thread | None = None
@@ -68,6 +71,7 @@ class Heart:
             self._beat()
 
     def _beat(self) -> None:
+        self.peak_megabytes = max(self.peak_megabytes, tree_megabytes(os.getpid()))
         try:
             write_json(self.path, {**self.facts, "time": time.time()})
         except (OSError, UserError) as error:  # a full disk ends the stage where it loses something, not here

@@ -53,7 +53,7 @@ class CheckpointCosts:
     count: int = 0
     seconds: float = 0.0
     longest_at_risk: float = 0.0
-    """Longest time, in seconds, after which a kill would have lost work: from one checkpoint to the next one's end."""
+    """Longest time, in seconds, whose work a kill would have lost: between the start, the ends of checkpoints, and the end."""
 
 
 class StateFolder:
@@ -72,6 +72,8 @@ class StateFolder:
         self._lock: TextIO | None = None
         self._last_save = time.monotonic()
         self._save_cost = 0.0
+        self.longest_interval = LONGEST_INTERVAL_SECONDS
+        """Seconds after which a checkpoint is due even if the last one cost more than its share of the time."""
         self.costs = CheckpointCosts()
 
     def __enter__(self) -> "StateFolder":
@@ -121,9 +123,12 @@ class StateFolder:
             "the same output. Wait for it to finish, or stop it and run the same command: its checkpoints are used."
         )
 
-    def save(self, tensors: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
-        """Write a checkpoint atomically, keeping the one before it in case this one is damaged later."""
-        begin = time.monotonic()
+    def save(self, tensors: Mapping[str, Any], meta: Mapping[str, Any], began: float | None = None) -> None:
+        """Write a checkpoint atomically, keeping the one before it in case this one is damaged later.
+
+        began: time.monotonic() when the caller began to write files that belong to it; their cost counts too.
+        """
+        begin = time.monotonic() if began is None else began
         current = self.path / "checkpoint.safetensors"
         contiguous = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
         with atomic_path(current) as temporary:
@@ -135,6 +140,11 @@ class StateFolder:
         self.costs.seconds += end - begin
         self.costs.longest_at_risk = max(self.costs.longest_at_risk, end - self._last_save)
         self._last_save, self._save_cost = end, end - begin
+
+    def finish(self) -> CheckpointCosts:
+        """What checkpoints cost, once the work is done: what came after the last one was at risk too."""
+        self.costs.longest_at_risk = max(self.costs.longest_at_risk, time.monotonic() - self._last_save)
+        return self.costs
 
     def load(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Return (tensors, meta) of the newest whole checkpoint, or None when there is none."""
@@ -150,7 +160,7 @@ class StateFolder:
     @property
     def due(self) -> bool:
         """Whether it is time for a checkpoint: at most 45 s of work are at risk, at most 1.5 % of the time is spent."""
-        interval = min(max(SHORTEST_INTERVAL_SECONDS, self._save_cost / COST_SHARE), LONGEST_INTERVAL_SECONDS)
+        interval = min(max(SHORTEST_INTERVAL_SECONDS, self._save_cost / COST_SHARE), self.longest_interval)
         interval = float(os.environ.get(INTERVAL_VARIABLE, interval))
         return self.stop.requested or time.monotonic() - self._last_save > interval
 

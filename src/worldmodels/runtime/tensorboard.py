@@ -1,6 +1,7 @@
 """Metrics of training stages as TensorBoard files: `tensorboard --logdir results` shows them while they grow.
 
-They lie in results/EXPERIMENT/tensorboard/[seed-N/]STAGE[-variant]/, are no stage's output, and no result depends on
+They lie in results/EXPERIMENT/tensorboard/[seed-N/]STAGE[-variant]/ (an agent's in
+results/agents/tensorboard/AGENT/train_agent-GAME/), are no stage's output, and no result depends on
 them. The horizontal axis is the stage's progress in its own unit (frames, steps of M, generations), so a resumed run
 continues the curve: what was written after its checkpoint is purged and written again.
 """
@@ -92,7 +93,7 @@ def board_folder(state: StateFolder, stage: str) -> Path:
     parts = state.output.relative_to(root).parts
     ends = [place for place, part in enumerate(parts, 1) if part.startswith("seed-")]
     folder = state.output.parent.name
-    # Up to the seed: where there are several games, theirs stands before it.
-    return root.joinpath(
-        "tensorboard", *parts[: ends[0] if ends else 0], stage if stage.endswith(folder) else f"{stage}-{folder}"
-    )
+    # Up to the seed: where there are several games, theirs stands before it. An agent's output has no seed, but a name
+    # before its game.
+    above = parts[: ends[0]] if ends else parts[:-2]
+    return root.joinpath("tensorboard", *above, stage if stage.endswith(folder) else f"{stage}-{folder}")

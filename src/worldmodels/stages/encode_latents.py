@@ -1,8 +1,10 @@
 """Encode every frame of the data set: mean and log-variance of its latent (M samples from them anew in each batch)."""
 
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import BinaryIO, ClassVar
 
 import numpy as np
 import torch
@@ -14,9 +16,10 @@ from worldmodels.data.rollouts import RolloutFrames
 from worldmodels.models.vae import ConvVAE, observations_from_frames
 from worldmodels.models.vae_file import load_vae
 from worldmodels.runtime.device import autocast, matmul_dtype, resolve_device
-from worldmodels.runtime.files import file_checksum
+from worldmodels.runtime.files import file_checksum, readable_disk_errors
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.space import require_memory
+from worldmodels.runtime.state import StateFolder
 from worldmodels.stages.stage import RolloutStage, input_file, output_file
 from worldmodels.stages.stage import main as run_stage
 
@@ -33,21 +36,15 @@ class EncodeLatents(RolloutStage):
     output: Path = output_file("Latents of all frames, HDF5")
 
     def run(self) -> None:
-        """Encode batch by batch; nothing is kept between batches but the latents."""
+        """Encode batch by batch."""
         device = resolve_device(self.device)
         dtype = matmul_dtype(self.block().precision, device)
         frames = RolloutFrames(self.shard_paths())
         vae = load_vae(self.vae).to(device).eval()
         needed = latents_bytes(len(frames), vae.options.latent_size) + WORKING_BYTES
         require_memory(needed, f"encoding {len(frames):,} frames")
-        means = np.empty((len(frames), vae.options.latent_size), np.float16)
-        log_variances = np.empty_like(means)
-        with Progress("encode_latents", len(frames), "frames", self.state) as progress:
-            for start, batch in zip(range(0, len(frames), BATCH_FRAMES), read_batches(frames), strict=True):
-                rows = slice(start, start + len(batch))
-                means[rows], log_variances[rows] = encode(vae, batch, device, dtype)
-                progress.advance(len(batch))
-                self.state.stop.check()
+        posteriors = encode_all(vae, frames, device, dtype, self.state)
+        means, log_variances = np.split(posteriors, 2, axis=1)
         latents = Latents(
             means,
             log_variances,
@@ -60,19 +57,61 @@ class EncodeLatents(RolloutStage):
         write_latents(self.output, latents)
 
 
-def read_batches(frames: RolloutFrames) -> Iterator[np.ndarray]:
-    """All frames in order, BATCH_FRAMES at a time; the next batch is read while one is encoded."""
-    starts = range(0, len(frames), BATCH_FRAMES)
+def encode_all(
+    vae: ConvVAE, frames: RolloutFrames, device: torch.device, dtype: torch.dtype, state: StateFolder
+) -> np.ndarray:
+    """Posteriors of all frames, (N, 2 Z) float16, going on from the last checkpoint in `state`."""
+    posteriors = np.empty((len(frames), 2 * vae.options.latent_size), np.float16)
+    log = state.path / "posteriors.float16"
+    with readable_disk_errors(log), log.open("a+b") as file:
+        saved = done = _restore(state, file, posteriors)
+        with Progress("encode_latents", len(frames), "frames", state, done) as progress:
+            for batch in read_batches(frames, done):
+                first, done = done, done + len(batch)
+                posteriors[first:done] = encode(vae, batch, device, dtype)
+                progress.advance(len(batch))
+                if state.due:
+                    _checkpoint(state, file, posteriors[saved:done], done)
+                    saved = done
+                    state.leave_if_stopped()
+    return posteriors
+
+
+def _checkpoint(state: StateFolder, file: BinaryIO, new: np.ndarray, done: int) -> None:
+    """Append the posteriors since the last checkpoint, (n, 2 Z), and note how many there are."""
+    began = time.monotonic()
+    file.write(new.tobytes())
+    file.flush()
+    os.fsync(file.fileno())
+    state.save({}, {"frames": done}, began)
+
+
+def _restore(state: StateFolder, file: BinaryIO, posteriors: np.ndarray) -> int:
+    """Read back what the last checkpoint has into `posteriors`; returns the number of frames that need no encoding."""
+    found = state.load()
+    frames = found[1]["frames"] if found is not None else 0
+    size = frames * posteriors[:1].nbytes
+    if os.fstat(file.fileno()).st_size < size:
+        frames = size = 0
+    file.truncate(size)  # what came after the checkpoint is encoded again
+    file.seek(0)
+    posteriors[:frames] = np.frombuffer(file.read(size), np.float16).reshape(frames, posteriors.shape[1])
+    return frames
+
+
+def read_batches(frames: RolloutFrames, first: int = 0) -> Iterator[np.ndarray]:
+    """All frames from `first` on, BATCH_FRAMES at a time; the next batch is read while one is encoded."""
+    starts = range(first, len(frames), BATCH_FRAMES)
     return prefetch(frames.read(start, min(start + BATCH_FRAMES, len(frames))) for start in starts)
 
 
 @torch.inference_mode()
-def encode(vae: ConvVAE, frames: np.ndarray, device: torch.device, dtype: torch.dtype) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and log-variance, (B, Z) float16 each, of frames (B, 64, 64, 3) uint8."""
+def encode(vae: ConvVAE, frames: np.ndarray, device: torch.device, dtype: torch.dtype) -> np.ndarray:
+    """Mean and log-variance, side by side (B, 2 Z) float16, of frames (B, 64, 64, 3) uint8."""
     observations = observations_from_frames(torch.from_numpy(frames).to(device))  # (B, 3, 64, 64)
     with autocast(device, dtype):
-        mean, log_variance = vae.encode(observations)
-    return mean.half().cpu().numpy(), log_variance.half().cpu().numpy()
+        posterior = vae.encode(observations)
+    return torch.cat(posterior, dim=1).half().cpu().numpy()
 
 
 def main(arguments: list[str]) -> int:

@@ -231,8 +231,8 @@ def _compute(stage: Stage, state: StateFolder, device: Any, facts: dict[str, Any
     with _gpu_of_its_own(device, state.stop):
         type(stage).state = state
         stage.run()
-    facts["peak_memory_mb"] = peak_memory_mb()
-    facts["checkpoints"] = {name: round(value, 2) for name, value in asdict(state.costs).items()}
+    facts["peak_memory_mb"] = max(peak_memory_mb(), state.heart.peak_megabytes)
+    facts["checkpoints"] = {name: round(value, 2) for name, value in asdict(state.finish()).items()}
     for product in stage.outputs():
         record_provenance(product, facts, began)
 
