@@ -107,13 +107,19 @@ def _lines(paper: Paper, claim: Claim, reports: Reports, config: Config) -> Iter
         return
     seen = set()
     for name, rows in reports.items():
-        if known_experiments(config)[name].published == paper.table and _can_answer(claim.test, rows):
+        options = known_experiments(config)[name]
+        if options.published == paper.table and scored_in_the_real_game(options) and _can_answer(claim.test, rows):
             answer = claim.test.judge(rows)  # type: ignore[arg-type]  # a paper's tests are of its tables' rows
             if answer.ours not in seen:  # experiments share controllers, and then their scores
                 yield _line(claim, answer.ours, _run(name, answer, rows), _verdict(answer, rows), _target(name))
             seen.add(answer.ours)
     if not seen:
         yield _line(claim, "", "", "not run", _paper_target(paper, claim, config))
+
+
+def scored_in_the_real_game(options: ExperimentOptions | SimulatorExperiment) -> bool:
+    """Whether its scores are of the game that counts: EnvPool's CarRacing is another program than gymnasium's."""
+    return isinstance(options, SimulatorExperiment) or options.evaluation.car_racing_backend == "gymnasium"
 
 
 def _can_answer(test: Test | SimulatorTest, rows: Rows) -> bool:
