@@ -19,6 +19,7 @@ def commands() -> dict[str, str]:
         "claims": "worldmodels.figures.claims_page",
         "crate": "worldmodels.figures.crate",
         "describe_config": "worldmodels.config.describe",
+        "play": "worldmodels.play.run",
         "status": "worldmodels.status.run",
     }
     return found | tools

@@ -7,7 +7,7 @@ import worldmodels
 
 PACKAGE = Path(worldmodels.__file__).parent
 LAYERS = [
-    {"stages", "status"},
+    {"stages", "status", "play"},
     {"training", "evolution", "evaluation", "figures"},
     {"simulators"},
     {"models", "envs", "data"},

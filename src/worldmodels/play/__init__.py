@@ -1,0 +1,1 @@
+"""A person plays any learned simulator with the keyboard: `python -m worldmodels play EXPERIMENT`."""

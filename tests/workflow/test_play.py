@@ -1,0 +1,105 @@
+"""A person plays: a real window on a virtual display, and real key events."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import imageio.v2 as imageio
+import numpy as np
+import pytest
+
+pytestmark = [pytest.mark.workflow, pytest.mark.doom, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def display():
+    missing = [name for name in ("Xvfb", "xdotool") if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"a virtual display needs {' and '.join(missing)}: apt install xvfb xdotool")
+    reader, writer = os.pipe()
+    words = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1280x800x24", "-nolisten", "tcp"]
+    with subprocess.Popen(words, pass_fds=[writer], stderr=subprocess.DEVNULL) as server:
+        os.close(writer)
+        number = os.read(reader, 10).decode().strip()
+        os.close(reader)
+        yield {"DISPLAY": f":{number}", "SDL_VIDEODRIVER": "x11"}
+        server.terminate()
+
+
+class Player:
+    """A running `play`, and the keyboard in front of it."""
+
+    def __init__(self, checkout, display, *words):
+        self.environment = checkout.environment | display
+        command = [sys.executable, "-m", "worldmodels", "play", *words]
+        settings = {"cwd": checkout.folder, "env": self.environment, "text": True}
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **settings)
+
+    def window(self):
+        """Wait for the window, and give it the keyboard."""
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and self.process.poll() is None:
+            found = self.xdotool("search", "--onlyvisible", "--name", "temperature|Doom|.", check=False).split()
+            if found:
+                self.xdotool("windowfocus", found[0])
+                return
+            time.sleep(0.2)
+        pytest.fail(f"no window: {self.process.communicate(timeout=10)}")
+
+    def xdotool(self, *words, check=True):
+        return subprocess.run(
+            ["xdotool", *words], env=self.environment, capture_output=True, text=True, check=check
+        ).stdout
+
+    def end(self):
+        output, errors = self.process.communicate(timeout=120)
+        assert self.process.returncode == 0, errors
+        return output
+
+
+def pictures(path):
+    return np.stack(list(imageio.get_reader(path))).astype(np.int16)
+
+
+def test_keys_move_both_games_and_begin_and_end_them(finished, display, tmp_path):
+    still = Player(finished, display, "doom-smoke", "--real", "--steps", "70", "--film", str(tmp_path / "still.mp4"))
+    told = still.end()
+    assert "dream: " in told and "real game: " in told and "steps a second" in told
+    moved = Player(finished, display, "doom-smoke", "--real", "--steps", "5000", "--film", str(tmp_path / "moved.mp4"))
+    moved.window()
+    moved.xdotool("keydown", "Left")
+    time.sleep(4)
+    moved.xdotool("keyup", "Left")
+    moved.xdotool("key", "r")
+    time.sleep(0.5)
+    moved.xdotool("key", "Escape")
+    told = moved.end()
+    without, with_key = pictures(tmp_path / "still.mp4"), pictures(tmp_path / "moved.mp4")
+    steps = int(told.split("real game: ")[1].split()[0])
+    assert steps < len(with_key) < 5000  # r began another episode, and esc ended it
+    height, width = without.shape[1:3]
+    real = (slice(60, height - 80), slice(400, width))
+    assert np.abs(without[0][real] - with_key[0][real]).mean() < 2  # the same episode
+    step = min(len(without), len(with_key) - steps) - 1
+    assert np.abs(without[step][real] - with_key[step][real]).mean() > 5  # seen from another place
+
+
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        (["doom-smok"], "there is no experiment 'doom-smok'"),
+        (["doom"], "is not built: snakemake --cores all results/doom/seed-1/models/vae/weights.safetensors"),
+        (["doom-smoke", "--temperature", "0"], "--temperature is 0.0, but it must be above 0."),
+        (["atari-res-smoke", "--simulator", "ress"], "has no simulator 'ress'."),
+        (["doom-smoke"], "there is no display to play on"),
+    ],
+)
+def test_mistakes_end_in_one_sentence(finished, words, sentence):
+    command = [sys.executable, "-m", "worldmodels", "play", *words]
+    environment = {key: value for key, value in finished.environment.items() if not key.endswith("DISPLAY")}
+    result = subprocess.run(
+        command, cwd=finished.folder, env=environment | {"SDL_VIDEODRIVER": "x11"}, capture_output=True, text=True
+    )
+    assert result.returncode == 1 and sentence in result.stderr and len(result.stderr.splitlines()) == 1
