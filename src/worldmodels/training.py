@@ -84,10 +84,15 @@ class Trainer:
         self.history: list[dict[str, float]] = []
         self.window: dict[str, Tensor] = {}
         self.window_steps = 0
+        self.first_bad = torch.tensor(-1, device=device)
+        """The first step whose metrics were not all finite; found on the device, so that no step waits for it."""
 
     def checkpoint(self, state: StateFolder, step: int) -> None:
         """Save everything that the next step depends on. Raises UserError when a value is not finite."""
         self.require_finite(step)
+        broken = [name for name, value in self.parameters.items() if not torch.isfinite(value).all()]
+        if broken:  # a finite loss may have a gradient that is not
+            raise UserError(_diverged(f"{broken[0]} is not finite", f"before step {step}"))
         tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
         for name, parameter in self.parameters.items():
             for key, value in self.optimiser.state.get(parameter, {}).items():
@@ -114,8 +119,10 @@ class Trainer:
         self.history, self.window_steps = meta["history"], meta["window_steps"]
         return int(meta["step"])
 
-    def record(self, metrics: Metrics) -> None:
-        """Add one step's scalars to the current row of the history."""
+    def record(self, metrics: Metrics, step: int) -> None:
+        """Add the scalars of `step` to the current row of the history."""
+        bad = ~torch.isfinite(torch.stack([value.detach() for value in metrics.values()])).all()
+        self.first_bad = torch.where(bad & (self.first_bad < 0), step, self.first_bad)
         for name, value in metrics.items():
             total = self.window.get(name)
             self.window[name] = value.detach().double() if total is None else total + value.detach().double()
@@ -125,10 +132,7 @@ class Trainer:
         """The means of the row so far. Raises UserError when one is not finite."""
         row = {name: float(value) / self.window_steps for name, value in self.window.items()}
         if not all(math.isfinite(value) for value in row.values()):
-            raise UserError(
-                f"training diverged: {row} in the {self.window_steps} batches before step {step}. The last good "
-                "checkpoint is kept; lower the learning rate in config.yaml, or look at the data of these batches."
-            )
+            raise UserError(_diverged(str(row), f"first in the batch of step {int(self.first_bad)}"))
         return row
 
     def close_row(self, step: int) -> dict[str, float]:
@@ -137,6 +141,13 @@ class Trainer:
         self.history.append({"step": step, **row})
         self.window, self.window_steps = {}, 0
         return row
+
+
+def _diverged(what: str, where: str) -> str:
+    return (
+        f"training diverged: {what}, {where}. Look at the data of that batch, or lower the learning rate in config.yaml, "
+        "with which the training begins anew. The last good checkpoint is kept for these options."
+    )
 
 
 def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
@@ -180,7 +191,7 @@ def fit(
     with Progress(title, options.steps * items, options.unit, state, first * items) as progress:
         for step, batch in zip(range(first, options.steps), batches(first), strict=False):
             metrics = update(trainer, objective, step, batch, options)
-            trainer.record(metrics)
+            trainer.record(metrics, step)
             shown = trainer.close_row(step + 1) if (step + 1) % row_every == 0 or step + 1 == options.steps else {}
             progress.advance(items, **shown)
             if shown and options.finished(trainer.history):

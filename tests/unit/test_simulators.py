@@ -77,6 +77,14 @@ def test_gymnasium_accepts_the_dream(observed):
     check_env(env, skip_render_check=False)
 
 
+def test_car_takes_what_cars_take():
+    """M learned gas and brake in [0, 1]: half of [-1, 1] would lie outside all that it has seen."""
+    vae, mdn_rnn = ConvVAE(VAEOptions(latent_size=LATENT)), MDNRNN(MDNRNNOptions(latent_size=LATENT, action_size=3))
+    parts = (torch.from_numpy(part.astype(np.float32)) for part in posteriors(12))
+    space = DreamEnv(WorldModel(vae, mdn_rnn, StartLatents(*parts))).action_space
+    assert space.low.tolist() == [-1, 0, 0] and space.high.tolist() == [1, 1, 1]
+
+
 def test_observation_is_what_the_controller_sees():
     """Before the first action, M remembers nothing: [z, 0, 0]."""
     env = DreamEnv(world_model())

@@ -97,6 +97,23 @@ def test_memory_order_of_weights_survives_a_stop(state):
     assert torch.equal(run_convolution(None), undisturbed)
 
 
-def test_diverged_training_stops_with_a_sentence(state):
-    with pytest.raises(UserError, match="diverged"):
+def test_diverged_training_names_the_first_bad_batch(state):
+    with pytest.raises(UserError, match=r"training diverged: .*, first in the batch of step 5\. "):
         run(state, broken_at=5)
+
+
+def test_weights_that_are_not_finite_are_no_checkpoint(state):
+    """A finite loss whose gradient is not: the next resume would begin with broken weights, for ever."""
+
+    class Infinite(CarryObjective):
+        def __call__(self, step, batch, carry):
+            loss, metrics, memory = super().__call__(step, batch, carry)
+            if step == 17:
+                self.state.stop.reason = "test"
+                self.network.weight.register_hook(lambda gradient: gradient * float("nan"))
+            return loss, metrics, memory
+
+    network = make_network()
+    with pytest.raises(UserError, match="training diverged: weight is not finite, before step 18"):
+        fit(network, Infinite(network, state), batches, OPTIONS, state, torch.device("cpu"), "toy")
+    assert not (state.path / "checkpoint.safetensors").exists()

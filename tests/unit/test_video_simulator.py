@@ -1,13 +1,16 @@
 """Simulators of video behind the Simulator protocol: what it takes in and when, and that it imagines as it was trained."""
 
+import gymnasium
 import pytest
 import torch
+from gymnasium.utils.env_checker import check_env
 from moving_dot import ACTIONS, dot_frames, dot_windows, small_options
 
 from worldmodels.config.models import ControllerOptions
 from worldmodels.errors import UserError
 from worldmodels.models.res.network import RES
 from worldmodels.runtime.weights import save_weights
+from worldmodels.simulators.environments import DreamEnv, DreamVectorEnv
 from worldmodels.simulators.load import load_simulator
 from worldmodels.simulators.noise import RowStreams
 from worldmodels.simulators.video import VideoSimulator
@@ -138,3 +141,19 @@ def test_file_brings_back_weights_options_and_the_frames_mean(tmp_path):
     save_weights(path, ours.network, "vae", ours.options, {})
     with pytest.raises(UserError, match="'vae', which is no simulator"):
         load_simulator(path, CPU)
+
+
+@pytest.mark.filterwarnings("ignore:.*(is probably too|alternative render modes)")
+@pytest.mark.parametrize("observed", ["z", "frames"])
+def test_gymnasium_accepts_it_as_an_environment(observed):
+    """Actions are the game's, by number; a reward head is what an agent learns from."""
+    torch.manual_seed(1)
+    network = RES(small_options(predict_reward=True, predict_done=True))
+    ours = VideoSimulator(network, dot_windows(5, 3, "starts"))
+    env = DreamEnv(ours, observed=observed, max_steps=20, render_mode="rgb_array")
+    assert env.action_space == gymnasium.spaces.Discrete(ACTIONS)
+    check_env(env, skip_render_check=False)
+    many = DreamVectorEnv(ours, 3, observed=observed)
+    many.reset(seed=1)
+    observations, rewards, *_ = many.step(many.action_space.sample())
+    assert observations.shape[0] == 3 and rewards.shape == (3,)

@@ -60,7 +60,7 @@ def stage_update(dtype: torch.dtype) -> Callable[[], None]:
     trainer = Trainer(MDNRNN(TRAINING.model), CPU)
     objective = StreamObjective(trainer.network, TRAINING, CPU, dtype, words)  # type: ignore[arg-type]
     options = FitOptions(lambda _: 1e-3, 1, 1, "steps", TRAINING.gradient_clip)
-    return lambda: trainer.record(update(trainer, objective, 0, next(batches), options))
+    return lambda: trainer.record(update(trainer, objective, 0, next(batches), options), 0)
 
 
 def bare_update(dtype: torch.dtype) -> Callable[[], None]:

@@ -85,6 +85,8 @@ class WorldModel:
     vision: the VAE; memory: the MDN-RNN; starts: where `start` begins, if it is used.
     """
 
+    discrete = False
+
     def __init__(self, vision: FrameCoder, memory: MDNRNN, starts: StartLatents | None = None) -> None:
         self.vision, self.memory, self.starts = vision, memory, starts
         options = memory.options

@@ -73,7 +73,7 @@ def _world_model(config: Config, request: Request, closing: ExitStack) -> Playab
     task = _reported(jobs.dataset_options(config, options.dataset).task)
     real = closing.enter_context(RealView(task)) if request.real else None
     temperature = request.temperature or options.variants[shown].temperature
-    dream = DreamView(loaded.model, _beginning(loaded, real), temperature, whole_numbers=False)
+    dream = DreamView(loaded.model, _beginning(loaded, real), temperature)
     keyboard = {"take_cover": take_cover_action, "car_racing": car_racing_action}[task.name]
     return Playable([dream, *([real] if real else [])], keyboard, RATES[task.name], options.title)
 
@@ -126,7 +126,7 @@ def _video(config: Config, request: Request, closing: ExitStack) -> Playable:
         windows = held_out.batch(int(float(noise.draw()[0][0, 0]) * START_WINDOWS))
         return simulator.observe(windows.frames[:, : warm_up + 1], windows.actions[:, :warm_up])
 
-    views: list[View] = [DreamView(simulator, begin, request.temperature or 1.0, whole_numbers=True)]
+    views: list[View] = [DreamView(simulator, begin, request.temperature or 1.0)]
     if request.real:
         dataset, rom = atari_dataset(config, simulator_blocks.game_dataset(config, request.experiment, game))
         views.append(closing.enter_context(RealView(AtariOptions(game=rom, **dataset.rules.model_dump()))))

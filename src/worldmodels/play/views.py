@@ -33,16 +33,13 @@ class View(Protocol):
 class DreamView:
     """A simulator that is played.
 
-    begin: the first state for a stream of random numbers. whole_numbers: whether the simulator takes the index of an action.
+    begin: the first state for a stream of random numbers.
     """
 
     name = "dream"
 
-    def __init__(
-        self, simulator: Simulator[Any], begin: Callable[[RowStreams], Any], temperature: float, whole_numbers: bool
-    ) -> None:
+    def __init__(self, simulator: Simulator[Any], begin: Callable[[RowStreams], Any], temperature: float) -> None:
         self.simulator, self.begin, self.temperature = simulator, begin, temperature
-        self._whole = whole_numbers
         self.rewards = _knows_rewards(simulator)
 
     def reset(self, seed: int) -> None:
@@ -58,7 +55,7 @@ class DreamView:
         if self.over:
             return
         taken = torch.from_numpy(action).to(self.simulator.device)
-        taken = taken.long() if self._whole else taken[None]  # (1,) or (1, A)
+        taken = taken.long() if self.simulator.discrete else taken[None]  # (1,) or (1, A)
         self._state = self.simulator.step(self._state, taken, self.temperature, self._noise)
         self.steps += 1
         if self.total is not None:

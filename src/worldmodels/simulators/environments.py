@@ -30,6 +30,8 @@ from worldmodels.simulators.protocol import AnyState, Simulator
 
 Observed = Literal["z", "z-h", "z-c-h", "frames"]
 ENVIRONMENT_ID = "worldmodels/Dream-v0"
+CAR_ACTIONS = 3
+"""Steering, gas, brake."""
 
 
 def load_world_model(experiment_folder: Path | str, seed: int = 1, device: str = "cpu") -> WorldModel:
@@ -51,7 +53,7 @@ def load_world_model(experiment_folder: Path | str, seed: int = 1, device: str =
 class DreamVectorEnv(VectorEnv):
     """Episodes in `num_envs` rows of one batched dream. Row i, seeded with seed + i, is `DreamEnv` with that seed.
 
-    simulator: what is dreamt in. observed: "z", "z-h" or "z-c-h" (float32), or "frames" (64, 64, 3) uint8.
+    simulator: what is dreamt in. observed: "z", "z-h" or "z-c-h" (float32), or "frames" (H, W, C) uint8.
     """
 
     metadata = {  # noqa: RUF012 (as Gymnasium declares it)
@@ -73,7 +75,7 @@ class DreamVectorEnv(VectorEnv):
         self.simulator, self.num_envs = simulator, num_envs
         self.temperature, self.max_steps, self.observed = temperature, max_steps, observed
         self.render_mode = render_mode
-        self.single_action_space = spaces.Box(-1.0, 1.0, (simulator.action_size,), np.float32)
+        self.single_action_space = action_space(simulator)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.single_observation_space = observation_space(simulator, observed)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -96,12 +98,13 @@ class DreamVectorEnv(VectorEnv):
         return [fresh_seed() if given is None else given for given in (seed or [None] * self.num_envs)]
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Imagine one step with actions (num_envs, A), and begin anew in rows whose episode is over."""
+        """Imagine one step with actions of `action_space`, and begin anew in rows whose episode is over."""
         assert self._noise is not None, "reset comes first"
         over = self._over
         # One draw for all: a row takes it for its step, or for its new beginning, whatever the other rows do.
         draw = OneDraw(*self._noise.draw())
-        taken = torch.as_tensor(np.asarray(actions, dtype=np.float32)).to(draw.uniform)
+        dtype = np.int64 if self.simulator.discrete else np.float32
+        taken = torch.as_tensor(np.asarray(actions, dtype)).to(draw.uniform.device)
         state = self.simulator.step(self._state, taken, self.temperature, draw)
         if over.any():
             state = state.merge(torch.from_numpy(over).to(taken.device), self.simulator.start(draw))
@@ -159,7 +162,7 @@ class DreamEnv(gymnasium.Env):
         return observations[0], info
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Imagine one step with action (A,) in [-1, 1]."""
+        """Imagine one step with an action of `action_space`."""
         observations, rewards, terminated, truncated, info = self._row.step(np.asarray(action)[None])
         return observations[0], float(rewards[0]), bool(terminated[0]), bool(truncated[0]), info
 
@@ -181,6 +184,14 @@ class OneDraw:
     def draw(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The draw."""
         return self.uniform, self.normal
+
+
+def action_space(simulator: Simulator[AnyState]) -> spaces.Box | spaces.Discrete:
+    """What M or a simulator of video takes: the actions of its game. A car's gas and brake are not below 0."""
+    if simulator.discrete:
+        return spaces.Discrete(simulator.action_size)
+    low = [-1, 0, 0] if simulator.action_size == CAR_ACTIONS else [-1] * simulator.action_size
+    return spaces.Box(np.array(low, np.float32), np.ones(simulator.action_size, np.float32))
 
 
 def observation_space(simulator: Simulator[AnyState], observed: Observed) -> spaces.Box:

@@ -29,6 +29,7 @@ class Simulator(Protocol[AnyState]):
 
     action_size: int
     noise_size: int  # uniform and normal numbers that a row takes in one draw
+    discrete: bool  # actions are indices (B,) below action_size, rather than action_size numbers a row
 
     @property
     def device(self) -> torch.device:

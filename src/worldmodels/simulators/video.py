@@ -62,6 +62,7 @@ class VideoSimulator:
     """
 
     noise_size = 1  # which of the windows a dream starts on
+    discrete = True
 
     def __init__(self, network: VideoNetwork, starts: Windows | None = None) -> None:
         self.network, self.starts = network.eval(), starts
