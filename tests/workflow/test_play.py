@@ -22,8 +22,8 @@ def display():
     words = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1280x800x24", "-nolisten", "tcp"]
     with subprocess.Popen(words, pass_fds=[writer], stderr=subprocess.DEVNULL) as server:
         os.close(writer)
-        number = os.read(reader, 10).decode().strip()
-        os.close(reader)
+        with os.fdopen(reader) as told:
+            number = told.readline().strip()
         yield {"DISPLAY": f":{number}", "SDL_VIDEODRIVER": "x11"}
         server.terminate()
 
@@ -37,21 +37,14 @@ class Player:
         settings = {"cwd": checkout.folder, "env": self.environment, "text": True}
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **settings)
 
-    def window(self):
-        """Wait for the window, and give it the keyboard."""
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and self.process.poll() is None:
-            found = self.xdotool("search", "--onlyvisible", "--name", "temperature|Doom|.", check=False).split()
-            if found:
-                self.xdotool("windowfocus", found[0])
-                return
-            time.sleep(0.2)
-        pytest.fail(f"no window: {self.process.communicate(timeout=10)}")
+    def wait(self):
+        """Wait for the window; keys go to the one under the pointer, as no window manager says otherwise."""
+        assert "arrows" in self.process.stdout.readline()
+        time.sleep(1)
+        self.xdotool("mousemove", "100", "100")
 
-    def xdotool(self, *words, check=True):
-        return subprocess.run(
-            ["xdotool", *words], env=self.environment, capture_output=True, text=True, check=check
-        ).stdout
+    def xdotool(self, *words):
+        subprocess.run(["xdotool", *words], env=self.environment, capture_output=True, check=True)
 
     def end(self):
         output, errors = self.process.communicate(timeout=120)
@@ -60,7 +53,8 @@ class Player:
 
 
 def pictures(path):
-    return np.stack(list(imageio.get_reader(path))).astype(np.int16)
+    """The real game's part of each picture of a film, with few pixels."""
+    return [picture[60:-80:4, 400::4].astype(np.int16) for picture in imageio.get_reader(path)]
 
 
 def test_keys_move_both_games_and_begin_and_end_them(finished, display, tmp_path):
@@ -68,7 +62,7 @@ def test_keys_move_both_games_and_begin_and_end_them(finished, display, tmp_path
     told = still.end()
     assert "dream: " in told and "real game: " in told and "steps a second" in told
     moved = Player(finished, display, "doom-smoke", "--real", "--steps", "5000", "--film", str(tmp_path / "moved.mp4"))
-    moved.window()
+    moved.wait()
     moved.xdotool("keydown", "Left")
     time.sleep(4)
     moved.xdotool("keyup", "Left")
@@ -79,11 +73,9 @@ def test_keys_move_both_games_and_begin_and_end_them(finished, display, tmp_path
     without, with_key = pictures(tmp_path / "still.mp4"), pictures(tmp_path / "moved.mp4")
     steps = int(told.split("real game: ")[1].split()[0])
     assert steps < len(with_key) < 5000  # r began another episode, and esc ended it
-    height, width = without.shape[1:3]
-    real = (slice(60, height - 80), slice(400, width))
-    assert np.abs(without[0][real] - with_key[0][real]).mean() < 2  # the same episode
+    assert np.abs(without[0] - with_key[0]).mean() < 2  # the same episode
     step = min(len(without), len(with_key) - steps) - 1
-    assert np.abs(without[step][real] - with_key[step][real]).mean() > 5  # seen from another place
+    assert np.abs(without[step] - with_key[step]).mean() > 5  # seen from another place
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from worldmodels.config.load import load_config
 from worldmodels.errors import UserError
 from worldmodels.figures.videos import write_mp4
 from worldmodels.play.sources import Request, playable
-from worldmodels.play.window import Window
+from worldmodels.play.window import HELP, Window
 from worldmodels.runtime.device import available_cores, set_threads
 
 
@@ -31,6 +31,7 @@ def main(arguments: list[str]) -> int:
         found = playable(load_config(Path("config.yaml")), request, closing)
         window = Window(found.views, found.keyboard, options.rate or found.rate, found.title, options.seed)
         closing.callback(window.close)
+        print(f"{found.title}. {HELP}", flush=True)
         pictures = window.play(options.steps)
         if options.film is None:
             _finish(pictures)
