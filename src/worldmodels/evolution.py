@@ -68,7 +68,8 @@ class Evolution:
     history: list[dict[str, float | None]] = field(default_factory=list)
     best: Candidate | None = None
     validated: Candidate | None = None
-    steps: int = 0
+    steps: int = 0  # of episodes that candidates and the mean were scored by
+    validation_steps: int = 0  # of the real game, for selection
 
     def mean(self) -> np.ndarray:
         """The mean of CMA's distribution, (D,)."""
@@ -77,7 +78,8 @@ class Evolution:
     def selected(self, selection: str) -> Candidate:
         """The controller that `selection` keeps: mean, best or validation."""
         if selection == "mean":
-            return Candidate(self.mean(), float(self.history[-1]["mean"] or 0), self.generation)
+            # The mean itself is scored at the last generation, apart from the candidates around it.
+            return Candidate(self.mean(), float(self.history[-1]["evaluation"] or 0), self.generation)
         chosen = self.best if selection == "best" else self.validated
         assert chosen is not None, "generations >= 1, and the last one is always validated"
         return chosen
@@ -165,7 +167,9 @@ def _score_mean(
         evolution.steps += steps
         row["evaluation"], row["evaluation_sd"] = float(returns.mean()), float(returns.std(ddof=1))
     if validate is not None and (last or evolution.generation % options.validation_every == 0):
-        real = float(validate(evolution.mean(), evolution.generation).returns.mean())
+        returns, steps = validate(evolution.mean(), evolution.generation)
+        evolution.validation_steps += steps
+        real = float(returns.mean())
         row["validation"] = real
         if evolution.validated is None or real > evolution.validated.score:
             evolution.validated = Candidate(evolution.mean(), real, evolution.generation)

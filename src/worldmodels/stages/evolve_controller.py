@@ -101,9 +101,10 @@ class EvolveController(Stage):
         write_json(self.output, content)
 
     def _real_frames(self, evolution: Evolution, block: EvolveControllerBlock, world_model: LoadedWorldModel) -> int:
-        """Frames of the real game behind the controller: of the data set, and of evolution where it played."""
+        """Frames of the real game behind the controller: of the data set, of evolution where it played, of validation."""
         collected = len(world_model.latents.means) if world_model.latents is not None else 0
-        return collected + (evolution.steps if block.variant.environment == "real" else 0)
+        scored = evolution.steps if block.variant.environment == "real" else 0
+        return collected + scored + evolution.validation_steps
 
 
 class Dreams:
