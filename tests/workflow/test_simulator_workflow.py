@@ -23,12 +23,12 @@ def test_paper_scale_is_planned(checkout):
 
 
 def test_curricula_are_chains_of_jobs(checkout):
-    """Oh's networks on five games: four stages or three, of which the last is scored."""
+    """Oh's networks on five games: four stages or three, of which the last is scored; `compression` goes on from `paper`'s first."""
     planned = checkout.planned("results/atari-acvp/table.csv")
     assert planned == {
         "train_agent": 5,
         "collect_atari": 5 * 11,
-        "train_simulator": 5 * (4 * 4 + 2 * 3 + 2),
+        "train_simulator": 5 * (3 * 4 + 3 + 2 * 3 + 2),
         "evaluate_simulator": 5 * 8,
         "tabulate_simulators": 1,
     }
