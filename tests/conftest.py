@@ -25,8 +25,10 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
 def pytest_collection_modifyitems(items):
-    """Tests that share a costly fixture run in one process where `make test` runs several (pytest-xdist)."""
+    """Tests that share a costly fixture run in one process where `make test` runs several (pytest-xdist), long ones first."""
+    items.sort(key=lambda item: "workflow" not in item.keywords)
     for item in items:
         for fixture in ("cluster", "finished"):
             if fixture in item.fixturenames:

@@ -69,7 +69,7 @@ def test_writing_needs_no_memory_for_the_whole_shard(tmp_path):
         np.ones(1, bool),
         np.zeros(1),
     )
-    piece = generator("test").integers(0, 256, (100, 64, 64, 3), dtype=np.uint8)
+    piece = generator("test").integers(0, 128, (100, 64, 64, 3), dtype=np.uint8)
     process, before, peak = psutil.Process(), psutil.Process().memory_info().rss, 0
 
     def pieces():
@@ -119,7 +119,7 @@ import numpy as np
 from worldmodels.errors import UserError
 from worldmodels.seeds import generator
 from worldmodels.data.rollouts import ShardFacts, write_shard
-noise = generator("test").integers(0, 256, (500, 64, 64, 3), dtype=np.uint8)
+noise = generator("test").integers(0, 128, (500, 64, 64, 3), dtype=np.uint8)
 facts = ShardFacts(np.zeros((500, 1)), np.ones(500), np.array([0, 500]), np.ones(1, bool), np.zeros(1))
 try:
     write_shard(Path("small/000.h5"), [noise], facts, "{}", 0)
