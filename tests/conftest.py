@@ -25,14 +25,16 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
+def pytest_itemcollected(item):
+    """Tests that share a costly fixture run in one process where `make test` runs several (pytest-xdist)."""
+    for fixture in ("cluster", "finished"):
+        if fixture in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group(fixture))
+
+
 def pytest_collection_modifyitems(items):
-    """Tests that share a costly fixture run in one process where `make test` runs several (pytest-xdist), long ones first."""
+    """Long tests begin first, so that no process works alone at the end."""
     items.sort(key=lambda item: "workflow" not in item.keywords)
-    for item in items:
-        for fixture in ("cluster", "finished"):
-            if fixture in item.fixturenames:
-                item.add_marker(pytest.mark.xdist_group(fixture))
 
 
 @pytest.fixture
