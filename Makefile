@@ -29,7 +29,7 @@ quickstart: env ## Train an agent inside its own dream of Doom, and score it in 
 
 test: env ## Everything that CI checks, except the slow cases
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(MAKE) --no-print-directory lint types
-	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -m "not slow" --numprocesses 2 --dist loadgroup --durations 20 $(PYTEST)
+	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -m "not slow" --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 20 $(PYTEST)
 
 test-slow: env ## Kills at random moments and other long cases
 	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -m slow $(PYTEST)

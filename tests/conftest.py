@@ -25,13 +25,6 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
-def pytest_itemcollected(item):
-    """Tests that share a costly fixture run in one process where `make test` runs several (pytest-xdist)."""
-    for fixture in ("cluster", "finished"):
-        if fixture in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group(fixture))
-
-
 def pytest_collection_modifyitems(items):
     """Long tests begin first, so that no process works alone at the end."""
     items.sort(key=lambda item: "workflow" not in item.keywords)

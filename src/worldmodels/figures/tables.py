@@ -78,7 +78,7 @@ def _row(name: str, options: ExperimentOptions, episodes: Sequence[Episode], bud
 def _label(name: str, options: ExperimentOptions) -> str:
     variant = options.variants[name]
     if variant.policy == "random":
-        return "random policy"
+        return "random policy" if name == "random" else f"{name.replace('-', ' ')}, which sees nothing"
     if variant.policy == "published":
         return "released weights"
     if variant.environment == "real":
