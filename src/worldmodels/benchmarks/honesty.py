@@ -45,6 +45,7 @@ POLICIES: dict[str, Callable[[np.random.Generator], Policy]] = {
     "right": lambda _: constant(1),
     "swing_20": lambda _: swing(20),
     "swing_60": lambda _: swing(60),
+    "swing_90": lambda _: swing(90),
 }
 
 
