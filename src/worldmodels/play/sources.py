@@ -73,7 +73,9 @@ def _world_model(config: Config, request: Request, closing: ExitStack) -> Playab
     task = _reported(jobs.dataset_options(config, options.dataset).task)
     real = closing.enter_context(RealView(task)) if request.real else None
     temperature = request.temperature or options.variants[shown].temperature
-    dream = DreamView(loaded.model, _beginning(loaded, real), temperature)
+    # An M without a reward head gives 1 for every step: that is Doom's reward, and no other game's.
+    knows_rewards = task.name == "take_cover" or loaded.mdn_rnn.options.predict_reward
+    dream = DreamView(loaded.model, _beginning(loaded, real), temperature, knows_rewards)
     keyboard = {"take_cover": take_cover_action, "car_racing": car_racing_action}[task.name]
     return Playable([dream, *([real] if real else [])], keyboard, RATES[task.name], options.title)
 
@@ -126,7 +128,9 @@ def _video(config: Config, request: Request, closing: ExitStack) -> Playable:
         windows = held_out.batch(int(float(noise.draw()[0][0, 0]) * START_WINDOWS))
         return simulator.observe(windows.frames[:, : warm_up + 1], windows.actions[:, :warm_up])
 
-    views: list[View] = [DreamView(simulator, begin, request.temperature or 1.0)]
+    model = experiment.simulators[name].model
+    knows_rewards = model.predict_reward and model.reward_target == "value"
+    views: list[View] = [DreamView(simulator, begin, request.temperature or 1.0, knows_rewards)]
     if request.real:
         dataset, rom = atari_dataset(config, simulator_blocks.game_dataset(config, request.experiment, game))
         views.append(closing.enter_context(RealView(AtariOptions(game=rom, **dataset.rules.model_dump()))))

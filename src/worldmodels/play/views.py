@@ -33,20 +33,22 @@ class View(Protocol):
 class DreamView:
     """A simulator that is played.
 
-    begin: the first state for a stream of random numbers.
+    begin: the first state for a stream of random numbers. knows_rewards: whether its rewards are the game's.
     """
 
     name = "dream"
 
-    def __init__(self, simulator: Simulator[Any], begin: Callable[[RowStreams], Any], temperature: float) -> None:
+    def __init__(
+        self, simulator: Simulator[Any], begin: Callable[[RowStreams], Any], temperature: float, knows_rewards: bool
+    ) -> None:
         self.simulator, self.begin, self.temperature = simulator, begin, temperature
-        self.rewards = _knows_rewards(simulator)
+        self._knows_rewards = knows_rewards
 
     def reset(self, seed: int) -> None:
         """Dream another dream: its random numbers belong to the seed."""
         self._noise = RowStreams([("play", seed)], self.simulator.noise_size, self.simulator.device)
         self._state = self.begin(self._noise)
-        self.total: float | None = 0.0 if self.rewards else None
+        self.total: float | None = 0.0 if self._knows_rewards else None
         self.steps, self.over = 0, False
         self._show()
 
@@ -66,10 +68,6 @@ class DreamView:
     def _show(self) -> None:
         frame = self.simulator.render(self._state)[0].cpu().numpy()
         self.picture = np.repeat(frame, 3, axis=2) if frame.shape[2] == 1 else frame
-
-
-def _knows_rewards(simulator: Simulator[Any]) -> bool:
-    return getattr(simulator, "predicts_reward", True) and getattr(simulator, "reward_target", "") != "positive"
 
 
 class RealView(Closing):
