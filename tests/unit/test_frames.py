@@ -46,16 +46,27 @@ def test_a_resumed_training_sees_what_an_undisturbed_one_saw():
         assert numbers(FrameBatches(Numbers(120), 8, 2, ("test",), GROUP), first) == expected[first:]
 
 
-def test_half_an_epoch_reads_half_the_chunks():
-    seen = list(itertools.chain(*numbers(FrameBatches(Numbers(120), 10, 0.5, ("test",), GROUP))))
+def test_half_an_epoch_is_half_of_every_chunk_spread_out():
+    """All frames of half of the chunks would show V half as many moments."""
+    batches = FrameBatches(Numbers(120), 10, 0.5, ("test",), GROUP)
+    seen = sorted(itertools.chain(*numbers(batches)))
     assert len(seen) == len(set(seen)) == 60
+    assert all(sum(10 * chunk <= number < 10 * chunk + 10 for number in seen) == 5 for chunk in range(12))
+    assert set(np.diff(seen)) <= {1, 2, 3} and max(len(group.chunks) for group in batches.groups) == 8
+    other = FrameBatches(Numbers(120), 10, 0.5, ("other",), GROUP)
+    assert sorted(itertools.chain(*numbers(other))) != seen
+
+
+def test_one_epoch_and_a_half_takes_every_frame_once_and_half_of_them_twice():
+    seen = list(itertools.chain(*numbers(FrameBatches(Numbers(120), 10, 1.5, ("test",), GROUP))))
+    assert sorted(seen[:120]) == list(range(120)) and len(set(seen[120:])) == 60
 
 
 def test_groups_are_bounded_whatever_the_number_of_frames():
     """Memory follows from the size of a group."""
     for count in (120, 240):
         batches = FrameBatches(Numbers(count), 8, 1, ("test",), GROUP)
-        assert max(len(group) for group in batches.groups) == 4
+        assert max(len(group.chunks) for group in batches.groups) == 4
 
 
 def test_damaged_chunk_ends_training_with_its_message():

@@ -4,11 +4,14 @@ Compressed chunks cannot be read frame by frame. So in each epoch the chunks are
 bounded buffer are read, the frames of a group are permuted, and batches are cut from that order. Memory is bounded by
 two groups, whatever the number of rollouts. Batches do not cross groups: what does not fill one is left out (at most
 one batch in hundreds, another one in each epoch).
+
+A part of an epoch is a part of every chunk, its frames equally far apart: neighbours differ little, so a few frames of
+every moment show more than all frames of a few.
 """
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -34,8 +37,16 @@ class FrameStore(Protocol):
         ...
 
 
+class Group(NamedTuple):
+    """Frames that are shuffled together: a share of each of these chunks."""
+
+    chunks: list[int]
+    epoch: int
+    share: float
+
+
 class FrameBatches:
-    """`len(batches)` batches, the same for the same seed words. epochs may be a fraction: 0.5 reads half the chunks."""
+    """`len(batches)` batches, the same for the same seed words. epochs may be a fraction: 0.5 takes every second frame."""
 
     def __init__(
         self,
@@ -49,24 +60,31 @@ class FrameBatches:
         self.chunks_per_group = max(1, group_bytes // (FRAME_BYTES * max(b - a for a, b in frames.chunk_bounds)))
         self.groups = self._plan(epochs)
         batches = [
-            sum(frames.chunk_bounds[c][1] - frames.chunk_bounds[c][0] for c in g) // batch_size for g in self.groups
+            sum(self._count(chunk, group.share) for chunk in group.chunks) // batch_size for group in self.groups
         ]
         if not sum(batches):  # fewer frames than a batch: one batch of all
             self.batch_size = sum(b - a for a, b in frames.chunk_bounds)
             batches = [1, *[0] * (len(self.groups) - 1)]
-            self.groups = [list(range(len(frames.chunk_bounds))), *[[] for _ in self.groups[1:]]]
+            everything = Group(list(range(len(frames.chunk_bounds))), 0, 1.0)
+            self.groups = [everything, *[Group([], 0, 1.0) for _ in self.groups[1:]]]
         self.first_steps = np.concatenate([[0], np.cumsum(batches)])
 
-    def _plan(self, epochs: float) -> list[list[int]]:
-        """Chunks of every group, epoch after epoch."""
-        groups: list[list[int]] = []
-        count = len(self.frames.chunk_bounds)
+    def _plan(self, epochs: float) -> list[Group]:
+        """The groups, epoch after epoch."""
+        groups: list[Group] = []
         for epoch in range(math.ceil(epochs)):
             share = min(1.0, epochs - epoch)
-            order = generator(*self.seed_words, "chunks", epoch).permutation(count)[: max(1, round(share * count))]
-            size = self.chunks_per_group
-            groups += [order[start : start + size].tolist() for start in range(0, len(order), size)]
+            order = generator(*self.seed_words, "chunks", epoch).permutation(len(self.frames.chunk_bounds))
+            size = int(self.chunks_per_group / share)
+            groups += [
+                Group(order[start : start + size].tolist(), epoch, share) for start in range(0, len(order), size)
+            ]
         return groups
+
+    def _count(self, chunk: int, share: float) -> int:
+        """Frames of a chunk that are used."""
+        start, stop = self.frames.chunk_bounds[chunk]
+        return max(1, round(share * (stop - start)))
 
     def __len__(self) -> int:
         return int(self.first_steps[-1])
@@ -96,25 +114,36 @@ class FrameBatches:
         place[order] = np.arange(len(order))
         shuffled = np.empty((len(order), 64, 64, 3), np.uint8)
         row = 0
-        for start, stop in self._bounds(number):
-            shuffled[place[row : row + stop - start]] = self.frames.read(start, stop)
-            row += stop - start
+        for rows in self._rows(number):
+            start = int(rows[0])
+            frames = self.frames.read(start, int(rows[-1]) + 1)
+            shuffled[place[row : row + len(rows)]] = frames[rows - start]
+            row += len(rows)
         return shuffled
 
     def group_rows(self, number: int) -> np.ndarray:
         """The rows of a group's frames, (n,), shuffled as `read_group` shuffles the frames."""
-        rows = np.concatenate(
-            [np.zeros(0, np.int64), *(np.arange(start, stop) for start, stop in self._bounds(number))]
-        )
+        rows = np.concatenate([np.zeros(0, np.int64), *self._rows(number)])
         return rows[self._order(number)]
 
-    def _bounds(self, number: int) -> list[tuple[int, int]]:
-        """(start, stop) of the chunks of a group."""
-        return [self.frames.chunk_bounds[chunk] for chunk in sorted(self.groups[number])]
+    def _rows(self, number: int) -> list[np.ndarray]:
+        """Rows of a group's frames, chunk by chunk."""
+        group = self.groups[number]
+        return [self._kept(chunk, group) for chunk in sorted(group.chunks)]
+
+    def _kept(self, chunk: int, group: Group) -> np.ndarray:
+        """Rows of a chunk that are used: all, or so many, equally far apart, from a random one on."""
+        start, stop = self.frames.chunk_bounds[chunk]
+        if group.share == 1:
+            return np.arange(start, stop)
+        count = self._count(chunk, group.share)
+        first = generator(*self.seed_words, "kept", group.epoch, chunk).random()
+        return start + ((np.arange(count) + first) * ((stop - start) / count)).astype(np.int64)
 
     def _order(self, number: int) -> np.ndarray:
         """Which of a group's frames comes first, second, ..."""
-        count = sum(stop - start for start, stop in self._bounds(number))
+        group = self.groups[number]
+        count = sum(self._count(chunk, group.share) for chunk in group.chunks)
         return generator(*self.seed_words, "frames", number).permutation(count)
 
 
