@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -59,22 +60,26 @@ def on_small_disk(tmp_path):
 
 
 class Checkout:
-    """A copy of the project in which Snakemake may run and whose code may be edited."""
+    """A copy of the project in which Snakemake may run and whose code may be edited; an existing one is taken as it is."""
 
     def __init__(self, folder: Path, origin: Path = REPOSITORY) -> None:
         self.folder = folder
-        folder.mkdir(parents=True)
-        finished = () if origin == REPOSITORY else ("results", ".snakemake")
-        for name in ("Snakefile", "config.yaml", "workflow", "profiles", "envs", "src", *finished):
-            source = origin / name
-            if source.is_dir():
-                shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-            else:
-                shutil.copy(source, folder / name)
+        if not folder.exists():
+            self._copy(origin)
         self.environment = os.environ | {
             "PYTHONPATH": str(folder / "src"),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         }
+
+    def _copy(self, origin: Path) -> None:
+        self.folder.mkdir(parents=True)
+        finished = () if origin == REPOSITORY else ("results", ".snakemake")
+        for name in ("Snakefile", "config.yaml", "workflow", "profiles", "envs", "src", *finished):
+            source = origin / name
+            if source.is_dir():
+                shutil.copytree(source, self.folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+            else:
+                shutil.copy(source, self.folder / name)
 
     def command(self, *words: str) -> list[str]:
         """Snakemake's command line."""
@@ -108,11 +113,21 @@ def checkout(tmp_path) -> Checkout:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory) -> Checkout:
-    """A copy in which every product of doom-smoke has been made, through Snakemake, on real ViZDoom. Read only."""
-    checkout = Checkout(tmp_path_factory.mktemp("finished") / "checkout")
-    result = checkout.snakemake("smoke")
-    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-6000:]
+def finished(tmp_path_factory, worker_id) -> Checkout:
+    """A copy in which every product of doom-smoke has been made, through Snakemake, on real ViZDoom. Read only.
+
+    It takes minutes: the first of pytest's processes that needs it makes it, the others wait and use the same.
+    """
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "finished"
+    with FileLock(f"{folder}.lock"):
+        done = folder.exists()
+        checkout = Checkout(folder)
+        if not done:
+            result = checkout.snakemake("smoke")
+            if result.returncode:
+                shutil.rmtree(folder)
+                pytest.fail(result.stdout[-3000:] + result.stderr[-6000:])
     return checkout
 
 
