@@ -94,6 +94,18 @@ def test_loss_is_summed_over_a_frame_and_free_bits_floor_the_sum():
     assert losses.total.item() == pytest.approx(losses.reconstruction.item() + losses.kl.item())
 
 
+@torch.inference_mode()
+def test_signals_keep_their_size_through_the_first_weights():
+    torch.manual_seed(0)
+    vae = ConvVAE(VAEOptions(latent_size=64))
+    drawn, (mean, log_variance) = vae.decode(torch.randn(500, 64)), vae.encode(torch.rand(100, 3, 64, 64))
+    assert (
+        0.05 < drawn.std(dim=0).mean() < 0.25
+    )  # a sigmoid of standard normals has 0.21, of PyTorch's own weights 0.001
+    assert 0.1 < mean.std(dim=0).mean() < 1
+    assert not log_variance.any()
+
+
 def test_it_learns_to_draw_a_frame():
     torch.manual_seed(0)
     vae = ConvVAE(VAEOptions(latent_size=4))
