@@ -9,7 +9,7 @@ BIN := .venv/bin
 ENV_READY := .venv/.complete
 LOCK := envs/requirements.lock
 
-.PHONY: env quickstart test test-slow lint format types benchmark docs schema report claims crate reports lock clean-state clean help
+.PHONY: env quickstart test test-slow chaos lint format types benchmark docs schema report claims crate reports lock clean-state clean help
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -33,6 +33,10 @@ test: env ## Everything that CI checks, except the slow cases
 
 test-slow: env ## Kills at random moments and other long cases
 	PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -m slow $(PYTEST)
+
+chaos: env ## Kill processes of doom-smoke at random moments, and write the counts into the docs
+	PATH="$(CURDIR)/$(BIN):$$PATH" WORLDMODELS_CHAOS_PAGE=$(CURDIR)/docs/architecture.md \
+		python -m pytest -m slow tests/workflow/test_chaos.py
 
 lint: env ## Lint and format checks, of Python and of the workflow
 	$(BIN)/ruff check .

@@ -135,3 +135,18 @@ def finished(tmp_path_factory, worker_id) -> Checkout:
 def edited(finished, tmp_path) -> Checkout:
     """A copy of the finished one, with its results and Snakemake's records, whose code and config may be changed."""
     return Checkout(tmp_path / "checkout", finished.folder)
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory) -> Checkout:
+    """A copy in which every product of the smoke experiments with simulators has been made. Read only."""
+    checkout = Checkout(tmp_path_factory.mktemp("simulated") / "checkout")
+    result = checkout.snakemake("smoke_simulators")
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-6000:]
+    return checkout
+
+
+@pytest.fixture
+def edited_simulated(simulated, tmp_path) -> Checkout:
+    """A copy of it that may be changed."""
+    return Checkout(tmp_path / "checkout", simulated.folder)

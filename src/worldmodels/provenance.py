@@ -182,7 +182,12 @@ def peak_memory_mb() -> int:
 
 
 def record_provenance(product: Path, facts: dict[str, Any], began: float) -> None:
-    """Write `PRODUCT.provenance.json`. `facts`: stage, block, fingerprint, inputs, peak memory; `began`: time.time() at the start."""
+    """Write `PRODUCT.provenance.json`, with the wall-clock time of all processes that worked on it.
+
+    facts: stage, block, fingerprint, inputs, peak memory, and under `checkpoints` what the processes before this one
+    spent. began: time.time() at the start of this one.
+    """
+    earlier = facts.get("checkpoints", {}).get("earlier_seconds", 0.0)
     record = {
         **facts,
         "code_files": getattr(facts.get("code"), "files", {}),
@@ -193,7 +198,7 @@ def record_provenance(product: Path, facts: dict[str, Any], began: float) -> Non
         "host": socket.gethostname(),
         "slurm": slurm_allocation(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "wall_clock_seconds": round(time.time() - began, 1),
+        "wall_clock_seconds": round(earlier + time.time() - began, 1),
     }
     write_json(provenance_path(product), record)
 

@@ -59,3 +59,14 @@ def wait_for_stage(checkout, stage, seconds=300):
 def head_log(checkout):
     """What all heads of the copy have printed so far."""
     return (checkout.folder / "head.log").read_text()
+
+
+def state_of(cluster, job):
+    """RUNNING, COMPLETING, TIMEOUT, ... as the controller has it."""
+    return dict(line.split() for line in cluster.jobs("%A %T"))[job]
+
+
+def running_job(cluster, stage):
+    """Number and node of the job that runs `stage`."""
+    lines = [line.split() for line in cluster.jobs("%A %T %N %k")]
+    return next((job, node) for job, status, node, *comment in lines if status == "RUNNING" and stage in comment[0])

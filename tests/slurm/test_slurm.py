@@ -1,11 +1,16 @@
 """The SLURM profile on a real SLURM: munge, slurmctld and two slurmd, started here and taken down again."""
 
+import re
 import shutil
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
-from heads import TABLE, head_log, record, start, submit, wait_for_stage
+from heads import TABLE, head_log, record, running_job, start, state_of, submit, wait_for_stage
+from safetensors import safe_open
 
 pytestmark = [pytest.mark.slurm, pytest.mark.workflow]
 
@@ -51,15 +56,37 @@ def test_machine_without_slurm_says_so(checkout):
     assert status != 0 and "this machine has no sbatch" in output
 
 
-def test_cancelled_job_is_submitted_again(submitting, cluster):
-    """Somebody's scancel, while the stage works: the profile's retries submit it again and it finishes."""
+def wait_for_an_episode(checkout, seconds=120):
+    """Until a checkpoint of a shard holds an episode, so that going on from it can be told from beginning anew."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        for path in (checkout.folder / "results").glob("data/*/.state/*/checkpoint.safetensors"):
+            with suppress(OSError), safe_open(path, "numpy") as checkpoint:
+                if "seeds" in checkpoint.keys():  # noqa: SIM118 (safe_open is no dict)
+                    return
+        time.sleep(0.02)
+    pytest.fail(f"no episode was saved within {seconds} s")
+
+
+def test_cancelled_job_is_submitted_again_and_goes_on(submitting, cluster):
+    """Somebody's scancel in the middle of a stage: the profile's retries submit it again, and it resumes."""
     target = "results/data/doom-random-smoke/000.h5"
     submitting.edit(
         "config.yaml", "    episodes_per_shard: 4\n    shards: 2", "    episodes_per_shard: 12\n    shards: 1"
     )
     head = start(submitting, target)
-    wait_for_stage(submitting, "collect_rollouts")
-    job = next(line.split()[0] for line in cluster.jobs() if " RUNNING " in line)
+    stage = wait_for_stage(submitting, "collect_rollouts")
+    wait_for_an_episode(submitting)
+    stage.suspend()  # or it might end before scancel reaches it
+    job, _ = running_job(cluster, "collect_rollouts")
+    assert not (submitting.folder / target).exists()
     cluster.run("scancel", job)
+    with suppress(psutil.NoSuchProcess):  # SLURM itself lets it go on before it sends SIGTERM
+        stage.resume()
     assert head.wait(timeout=200) == 0, head_log(submitting)[-4000:]
-    assert record(submitting.folder / target)["slurm"]["job"] != job
+    assert state_of(cluster, job) == "CANCELLED"
+    again = record(submitting.folder / target)
+    assert again["slurm"]["job"] != job and state_of(cluster, again["slurm"]["job"]) == "COMPLETED"
+    assert again["checkpoints"]["earlier_processes"] == 1, "the cancelled job's work is in the record of the second"
+    log = (submitting.folder / "results/data/doom-random-smoke/logs/000.log").read_text()
+    assert re.search(r"shard 0: going on at \d+ of 12 episodes", log), "the stage began again from nothing"

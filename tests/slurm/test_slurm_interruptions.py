@@ -4,23 +4,12 @@ import time
 
 import psutil
 import pytest
-from heads import TABLE, head_log, start, wait_for_stage
+from heads import TABLE, head_log, running_job, start, state_of, wait_for_stage
 
 from products import checksums
 
 pytestmark = [pytest.mark.slurm, pytest.mark.workflow, pytest.mark.slow]
 ON_GPUS = ("--set-resources", "train_vae:gpu=1", "train_mdn_rnn:gpu=1")
-
-
-def state_of(cluster, job):
-    """RUNNING, COMPLETING, TIMEOUT, ... as the controller has it."""
-    return dict(line.split() for line in cluster.jobs("%A %T"))[job]
-
-
-def running_job(cluster, stage):
-    """Number and node of the job that runs `stage`."""
-    lines = [line.split() for line in cluster.jobs("%A %T %N %k")]
-    return next((job, node) for job, status, node, *comment in lines if status == "RUNNING" and stage in comment[0])
 
 
 def let_walltime_strike(cluster, stage, job):

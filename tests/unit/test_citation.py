@@ -6,6 +6,7 @@ than its own, and neither does this excerpt: a key that is not listed here must 
 
 import copy
 import datetime
+import re
 import tomllib
 
 import jsonschema
@@ -72,6 +73,13 @@ SCHEMA = {
     "additionalProperties": False,
 }
 CITATION = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())
+PAPERS = {  # what the project reproduces: first author, year, number of authors, by arXiv id
+    "1803.10122": ("Ha", 2018, 2),
+    "1507.08750": ("Oh", 2015, 5),
+    "1704.02254": ("Chiappa", 2017, 4),
+    "1802.03006": ("Buesing", 2018, 11),
+    "1707.06203": ("Weber", 2017, 15),
+}
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 
 
@@ -84,6 +92,29 @@ def test_citation_agrees_with_the_package():
     assert str(CITATION["version"]) == PROJECT["version"]
     assert CITATION["license"] == PROJECT["license"]
     assert f"{CITATION['license']} License" in (REPOSITORY / "LICENSE").read_text()
+
+
+def test_every_paper_that_is_reproduced_is_cited():
+    cited = {
+        one["url"].removeprefix("https://arxiv.org/abs/"): (
+            one["authors"][0]["family-names"],
+            one["year"],
+            len(one["authors"]),
+        )
+        for one in CITATION["references"]
+    }
+    assert cited == PAPERS
+
+
+def test_pages_of_papers_name_the_titles_and_authors_that_are_cited():
+    """A page of one paper begins with its authors, title and link."""
+    links = re.compile(r"^(.*): \[(.*)\]\(https://arxiv.org/abs/([\d.]+)\)", re.MULTILINE)
+    found = [match for page in (REPOSITORY / "docs").glob("*.md") for match in links.findall(page.read_text())]
+    assert {arxiv for _, _, arxiv in found} >= {"1507.08750", "1704.02254"}
+    references = {one["url"].rsplit("/", 1)[1]: one for one in CITATION["references"]}
+    for authors, title, arxiv in found:
+        assert title == references[arxiv]["title"]
+        assert authors.split(", ") == [person["family-names"] for person in references[arxiv]["authors"]]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from worldmodels.errors import UserError
+from worldmodels.runtime import heartbeat
 from worldmodels.runtime import state as state_module
 from worldmodels.runtime.state import StateFolder, state_root
 from worldmodels.runtime.stop import Interrupted, StopRequest
@@ -59,6 +60,45 @@ def test_lock_is_respected_and_ends_with_a_killed_owner(tmp_path, monkeypatch):
     owner.join()
     with StateFolder(output, "0" * 64, StopRequest()) as folder:
         assert json.loads((folder.path / "lock").read_text())["pid"] == os.getpid()
+
+
+def _save_once_and_hold(output):
+    heartbeat.BEAT_SECONDS = 0.1
+    with StateFolder(output, "0" * 64, StopRequest()) as folder:
+        folder.save({"weights": torch.zeros(10)}, {"step": 1})
+        time.sleep(60)
+
+
+def _kill_after_a_second(output):
+    """Kill a process that holds the folder; returns what its last beats but one say that it lived, and what we saw."""
+    begin = time.monotonic()
+    owner = multiprocessing.get_context("spawn").Process(target=_save_once_and_hold, args=(output,))
+    owner.start()
+    beat = {"started": 0, "time": 0}
+    while beat.get("pid") != owner.pid or beat["time"] - beat["started"] < 1 or not beat["checkpoints"]:
+        assert owner.is_alive() and time.monotonic() - begin < 60
+        time.sleep(0.05)
+        found = list(output.parent.glob(".state/*/heartbeat.json"))
+        beat = json.loads(found[0].read_text()) if found else beat
+    os.kill(owner.pid, signal.SIGKILL)
+    owner.join()
+    return beat["time"] - beat["started"], time.monotonic() - begin
+
+
+def test_costs_are_of_all_processes_though_they_were_killed(tmp_path):
+    """What the next process knows of them is their last heartbeat."""
+    output = tmp_path / "results" / "toy" / "output.bin"
+    kills = [_kill_after_a_second(output) for _ in range(2)]
+    with StateFolder(output, "0" * 64, StopRequest()) as folder:
+        folder.save({"weights": torch.zeros(10)}, {"step": 2})
+        costs = folder.finish()
+        assert folder.costs.count == 1, "of this process alone"
+        folder.remove()
+    assert costs.earlier_processes == 2 and costs.count == 3
+    assert sum(lived for lived, _ in kills) <= costs.earlier_seconds <= sum(seen for _, seen in kills)
+    assert costs.seconds > folder.costs.seconds
+    with StateFolder(output, "0" * 64, StopRequest()) as again:
+        assert again.finish().earlier_processes == 0, "the work was finished: this is another one"
 
 
 def test_stop_request_ends_work_after_a_checkpoint(state):

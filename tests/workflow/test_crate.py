@@ -48,6 +48,10 @@ def test_it_says_who_made_what_from_what(unpacked):
     assert crate.mainEntity.id == "Snakefile" and crate.mainEntity["programmingLanguage"]["name"] == "Snakemake"
     assert "ComputationalWorkflow" in crate.mainEntity.type
     assert crate.root_dataset["author"][0]["name"] == "The worldmodels authors"
+    about = crate.root_dataset["description"]
+    assert (
+        "Scale: smoke test" in about and "3 generations of 6 × 2 dreams" in about and "Training seeds: 1 (1)." in about
+    )
     assert crate.license == "https://spdx.org/licenses/MIT"
     (action,) = crate.get_by_type("CreateAction")
     assert action["instrument"].id == "Snakefile"

@@ -2,9 +2,17 @@
 
 import csv
 import json
+import re
+import subprocess
+import sys
+import zipfile
 
 import h5py
 import pytest
+from rocrate.rocrate import ROCrate
+
+from worldmodels.config.load import load_config
+from worldmodels.config.simulator_blocks import simulator_files, simulator_products
 
 pytestmark = pytest.mark.workflow
 GAMES, SIMULATORS = 10, 24
@@ -49,10 +57,9 @@ def test_names_do_not_collide_and_mistakes_are_one_sentence(checkout):
 
 
 @pytest.mark.timeout(600)
-def test_one_command_makes_every_product(checkout):
+def test_one_command_makes_every_product(edited_simulated):
     """Table, speeds, figures and a film; then nothing is left to do, and another evaluation trains nothing again."""
-    result = checkout.snakemake("smoke_simulators")
-    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-6000:]
+    checkout = edited_simulated
     folder = checkout.folder / "results" / "atari-res-smoke"
     rows = {row["simulator"]: row for row in csv.DictReader((folder / "table.csv").open())}
     assert list(rows) == ["pdt-0-100", "independent", "two-class"]
@@ -89,6 +96,57 @@ def test_one_command_makes_every_product(checkout):
     checkout.edit("config.yaml", "sequences: 6, horizon: 50", "sequences: 5, horizon: 50")
     planned = checkout.planned("results/atari-res-smoke/table.csv")
     assert planned == {"evaluate_simulator": 3, "tabulate_simulators": 1}
+
+
+@pytest.mark.timeout(600)
+def test_report_has_every_product_with_a_caption_that_states_the_protocol(simulated, tmp_path):
+    result = simulated.snakemake("smoke_simulators", "--report", str(tmp_path / "report.html"))
+    assert result.returncode == 0, result.stdout + result.stderr
+    text = (tmp_path / "report.html").read_text()
+    results = json.loads(re.search(r'<script id="results">\s*var results = (.*);\n', text)[1])
+    config = load_config(simulated.folder / "config.yaml")
+    experiments = ("atari-res-smoke", "atari-acvp-smoke")
+    assert set(results) == {path for name in experiments for path in simulator_products(config, name)}
+    for path, one in results.items():
+        caption = " ".join(re.sub(r"<[^>]+>", "", one["caption"]).split())
+        assert "system-message" not in one["caption"], f"{path}: the caption is not valid reStructuredText"
+        assert "its numbers mean nothing" in caption and "Training seeds: 1 (1)." in caption
+        assert "Data: 400 frames of" in caption and "6 held-out sequences" in caption
+        budget = "4 updates of 2 windows of 7 to 11 steps" if "atari-res-smoke" in path else "updates of 2 windows of"
+        assert budget in caption
+        assert f"snakemake --cores all {'/'.join(path.split('/')[:2])}/table.csv" in caption
+    assert "what the first four simulators" in results["results/atari-res-smoke/videos/pong.mp4"]["caption"]
+    assert results["results/atari-res-smoke/figures/training.svg"]["labels"]["figure"] == "Training of simulators"
+
+
+def test_crate_has_every_product_and_what_is_behind_it(simulated, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "worldmodels",
+        "crate",
+        "atari-acvp-smoke",
+        "--output",
+        str(tmp_path / "crate.zip"),
+    ]
+    result = subprocess.run([*command, "--directory", str(simulated.folder)], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    with zipfile.ZipFile(tmp_path / "crate.zip") as archive:
+        archive.extractall(tmp_path / "crate")
+    crate = ROCrate(tmp_path / "crate")
+    listed = {entity.id: entity for entity in crate.data_entities}
+    config = load_config(simulated.folder / "config.yaml")
+    errors = simulator_files(config, "atari-acvp-smoke", "horizon.h5")
+    wanted = {*simulator_products(config, "atari-acvp-smoke"), *errors}
+    assert len(errors) == 9 and wanted | {f"{path}.provenance.json" for path in wanted} <= set(listed)
+    assert "results/atari-acvp-smoke/videos/ms-pacman.mp4" in listed
+    for path in wanted:
+        assert (tmp_path / "crate" / path).read_bytes() == (simulated.folder / path).read_bytes()
+    about = crate.root_dataset["description"]
+    assert "Scale: smoke test" in about and "Training seeds: 1 (1)." in about and "Budget of a simulator: " in about
+    (action,) = crate.get_by_type("CreateAction")
+    block = json.loads((tmp_path / "crate" / action["object"][0].id).read_text())
+    assert block["experiment"]["evaluation"]["sequences"] == 6 and block["dataset"]["frames_per_shard"] == 200
 
 
 def test_simulator_learns_while_an_agent_plays(checkout):

@@ -211,7 +211,7 @@ def figure_labels(form):
     """Labels of a figure in the report; two forms become a switch there."""
 
     def labels(wildcards):
-        return {"figure": captions.FIGURE_TITLES.get(wildcards.figure, wildcards.figure), "form": form}
+        return {"figure": captions.figure_title(CONFIG, wildcards.experiment, wildcards.figure), "form": form}
 
     return labels
 

@@ -72,7 +72,13 @@ rule time_simulators:
     input:
         weights=timed_weights,
     output:
-        "results/{experiment}/speed.csv",
+        report(
+            "results/{experiment}/speed.csv",
+            category=report_category,
+            subcategory="Tables",
+            labels={"table": "Speed", "form": "Save (CSV)"},
+            caption="../report/speed_simulators.rst",
+        ),
     log:
         "results/{experiment}/logs/time_simulators.log",
     benchmark:
@@ -87,6 +93,7 @@ rule time_simulators:
         runtime=120,
         gpu=simulator_gpus,
     params:
+        about=about_simulators,
         config=stage_config("time_simulators"),
         code=code_of("time_simulators"),
     shell:

@@ -1,7 +1,8 @@
 """What checkpoints cost, and what a kill could have cost: read from the provenance of everything in `results/`.
 
 `at_risk` is the longest time, in seconds, from one checkpoint of a stage (or its start) to the end of the next; a kill -9 loses
-at most that. `share` is the time spent on checkpoints over the stage's whole time. Stages shorter than a minute say little.
+at most that. `share` is the time spent on checkpoints over the stage's whole time, that of processes which were killed or
+stopped included. Stages shorter than a minute say little.
 """
 
 import json

@@ -4,11 +4,14 @@ Everything comes from the configuration: a caption promises nothing that the run
 """
 
 import re
+from collections.abc import Iterable
 
+from worldmodels.config.atari import RANDOM, AtariDatasetOptions
 from worldmodels.config.datasets import DatasetOptions
 from worldmodels.config.experiments import Config, ExperimentOptions
 from worldmodels.config.load import experiment_options, simulator_experiment
 from worldmodels.config.simulator_blocks import simulator_owner
+from worldmodels.config.simulator_experiments import SimulatorExperiment
 
 FIGURE_TITLES = {
     "evolution": "Evolution of the controllers",
@@ -17,9 +20,16 @@ FIGURE_TITLES = {
     "dream": "A dream, step by step",
     "training": "Training of V and M",
     "temperature": "Score against temperature",
-    "error": "Error of simulators, step by step ahead",
 }
 """Labels of the figures, by name."""
+SIMULATOR_FIGURE_TITLES = {
+    "error": "Error of simulators, step by step ahead",
+    "training": "Training of simulators",
+    "speed": "Error against speed",
+    "strip": "A sequence, real and imagined",
+    "actions": "How alike the actions are",
+}
+"""Labels of the figures of simulators, by name; behind the last two stands a game."""
 SCALES = {
     "paper": "the paper's scale",
     "laptop": "laptop scale, smaller than the paper's: no number here confirms or refutes the paper",
@@ -42,6 +52,15 @@ def category(config: Config, experiment: str) -> str:
     known = config.simulator_experiments.get(experiment) or experiment_options(config, experiment)
     title = known.title.replace(":", ",")  # a colon ends the name of a link
     return f"{title} ({experiment})" if title else experiment
+
+
+def figure_title(config: Config, experiment: str, figure: str) -> str:
+    """A figure's label in the report: its name, where there is no better one."""
+    if experiment not in config.simulator_experiments:
+        return FIGURE_TITLES.get(figure, figure)
+    kind, _, game = figure.partition("-")
+    title = SIMULATOR_FIGURE_TITLES.get(kind, figure)
+    return f"{title} ({game})" if game else title
 
 
 class About(dict[str, str]):
@@ -77,6 +96,17 @@ def _protocol(experiment: str, options: ExperimentOptions, dataset: DatasetOptio
     ]
 
 
+def about_any(config: Config, experiment: str) -> About:
+    """Facts of an experiment of either kind. Raises UserError when there is none such."""
+    simulators = experiment in config.simulator_experiments
+    return about_simulators(config, experiment) if simulators else about(config, experiment)
+
+
+def plain(text: str) -> str:
+    """The words of a protocol without the marks of reStructuredText."""
+    return text.replace("**", "").replace("``", "")
+
+
 def about_simulators(config: Config, experiment: str) -> About:
     """Facts for captions of an experiment with simulators, as reStructuredText."""
     options = simulator_experiment(config, experiment)
@@ -86,7 +116,8 @@ def about_simulators(config: Config, experiment: str) -> About:
     protocol = [
         f"**Scale:** {SCALES[options.scale]}.",
         f"**Training seeds:** {len(seeds)} ({', '.join(map(str, seeds))}).",
-        f"**Games:** {', '.join(options.games)}; frames of ``{options.dataset}``.{models}",
+        f"**Data:** {_frames(options, config.atari_datasets[options.dataset])}.{models}",
+        f"**Budget of a simulator:** {_training_budget(options)}.",
         f"**Scored on** {evaluation.sequences:,} held-out sequences, {evaluation.horizon} steps ahead after "
         f"{evaluation.warm_up + 1} real frames, with the actions that were taken there.",
         f"**Make it again:** ``snakemake --cores all results/{experiment}/table.csv``.",
@@ -105,6 +136,36 @@ def _budget(options: ExperimentOptions) -> str:
         f"{evolution.generations:,} generations of {evolution.population} × {evolution.rollouts} {episodes} "
         f"of at most {evolution.max_steps:,} steps"
     )
+
+
+def _frames(options: SimulatorExperiment, dataset: AtariDatasetOptions) -> str:
+    """What simulators learn from, of which games, and who plays."""
+    player = "uniformly random actions"
+    if dataset.agent != RANDOM:
+        player = f"an agent (``{dataset.agent}``, ε = {dataset.epsilon:g})"
+    games = ("each of " if len(options.games) > 1 else "") + ", ".join(options.games)
+    if options.online is not None:
+        return f"{games}, played meanwhile by {player}, the newest {options.online.memory:,} frames of it"
+    return f"{dataset.shards * dataset.frames_per_shard:,} frames of {games}, of {player} (``{options.dataset}``)"
+
+
+def _training_budget(options: SimulatorExperiment) -> str:
+    """Updates and windows of the simulators in the table, over all stages of their trainings."""
+    chains = [[options.simulators[stage] for stage in options.chain(name)] for name in options.scored]
+    trained = [[one for one in chain if one.learns] for chain in chains]
+    stages = [one for chain in trained for one in chain]
+    if not stages:
+        return "none, since nothing is trained"
+    at_most = "at most " if any(one.plateau_updates for one in stages) else ""
+    updates = _range(sum(one.updates for one in chain) for chain in trained if chain)
+    windows, steps = _range(one.batch_size for one in stages), _range(one.window_steps for one in stages)
+    return f"{at_most}{updates} updates of {windows} windows of {steps} steps"
+
+
+def _range(numbers: Iterable[int]) -> str:
+    """One number, or the smallest and the largest."""
+    known = sorted(set(numbers))
+    return f"{known[0]:,}" if len(known) == 1 else f"{known[0]:,} to {known[-1]:,}"
 
 
 def escape(text: str) -> str:

@@ -1,7 +1,8 @@
 """Pack a finished experiment as an RO-Crate: one zip that says in a standard form what each file is and where it came from.
 
-`python -m worldmodels crate EXPERIMENT --output FILE.zip`. In it: the table, figures and films, every episode, the
-provenance of each, the experiment's configuration, and the workflow that made them (https://w3id.org/ro/crate).
+`python -m worldmodels crate EXPERIMENT --output FILE.zip`. In it: the table, figures and films, what is behind them (every
+episode; with simulators, their errors on every held-out sequence and their training), the provenance of each, the
+experiment's configuration, and the workflow that made them (https://w3id.org/ro/crate).
 """
 
 import argparse
@@ -17,9 +18,10 @@ from rocrate.model.entity import Entity
 from rocrate.model.person import Person
 from rocrate.rocrate import ROCrate
 
-from worldmodels.config import dag
+from worldmodels.config import captions, dag, simulator_blocks
 from worldmodels.config.experiments import Config
 from worldmodels.config.load import experiment_options, load_config
+from worldmodels.config.options import Options
 from worldmodels.provenance import provenance_path, read_provenance
 from worldmodels.runtime.files import atomic_path, file_checksum, require_file
 
@@ -28,11 +30,21 @@ WORKFLOW_FILES = ("config.yaml", "workflow/rules/*.smk", "workflow/report/*.rst"
 FORMATS = {
     **{".csv": "text/csv", ".md": "text/markdown", ".tex": "application/x-tex", ".html": "text/html"},
     **{".svg": "image/svg+xml", ".pdf": "application/pdf", ".mp4": "video/mp4", ".json": "application/json"},
+    ".h5": "application/x-hdf5",
 }
 
 
 def result_files(config: Config, experiment: str) -> Iterator[str]:
-    """Paths of everything that people look at, and of the episodes and histories behind it."""
+    """Paths of everything that people look at, and of the episodes, errors and histories behind it."""
+    if experiment in config.simulator_experiments:
+        yield from simulator_blocks.simulator_products(config, experiment)
+        yield from simulator_blocks.simulator_files(config, experiment, "horizon.h5")
+        yield from simulator_blocks.simulator_files(config, experiment, "metrics.csv", stages=True)
+    else:
+        yield from _agent_files(config, experiment)
+
+
+def _agent_files(config: Config, experiment: str) -> Iterator[str]:
     yield from dag.products(config, experiment)
     evolved = dag.evolved_variants(config, experiment)
     options = experiment_options(config, experiment)
@@ -47,10 +59,10 @@ def result_files(config: Config, experiment: str) -> Iterator[str]:
 def build_crate(folder: Path, experiment: str) -> ROCrate:
     """The crate of an experiment whose results lie in `folder`/results. Raises UserError for a file that is missing."""
     config = load_config(REPOSITORY / "config.yaml")
-    options = experiment_options(config, experiment)
     crate = ROCrate()
-    crate.name = f"worldmodels: {options.title or experiment}"
-    crate.description = f"Experiment {experiment} at {options.scale} scale: table, figures, films and every episode."
+    crate.name = f"worldmodels: {captions.category(config, experiment)}"
+    protocol = captions.plain(captions.about_any(config, experiment)["protocol"])
+    crate.description = f"Table, figures and films of experiment {experiment}, and the records behind them. {protocol}"
     _add_authors(crate)
     facts = {"name": "worldmodels", "sha256": file_checksum(REPOSITORY / "Snakefile")}
     workflow = crate.add_workflow(
@@ -96,15 +108,23 @@ def _add_file(crate: ROCrate, source: Path, path: str) -> Entity:
 
 
 def _add_block(crate: ROCrate, config: Config, experiment: str) -> Entity:
-    """The experiment's complete configuration, defaults and inheritance resolved, and its data set's."""
-    options = experiment_options(config, experiment)
-    dataset = config.datasets[options.dataset]
-    block = {"experiment": options.model_dump(mode="json"), "dataset": dataset.model_dump(mode="json")}
-    text = json.dumps(block, indent=2) + "\n"
+    """The experiment's complete configuration, defaults and inheritance resolved, and that of its data set and its agent."""
+    parts = {name: options.model_dump(mode="json") for name, options in _blocks(config, experiment).items()}
+    text = json.dumps(parts, indent=2) + "\n"
     facts = {"sha256": hashlib.sha256(text.encode()).hexdigest(), "encodingFormat": FORMATS[".json"]}
     return crate.add_file(
         io.StringIO(text), f"results/{experiment}/experiment.json", properties=facts, record_size=True
     )
+
+
+def _blocks(config: Config, experiment: str) -> dict[str, Options]:
+    if experiment not in config.simulator_experiments:
+        options = experiment_options(config, experiment)
+        return {"experiment": options, "dataset": config.datasets[options.dataset]}
+    simulators = config.simulator_experiments[experiment]
+    frames = config.atari_datasets[simulators.dataset]
+    agent = config.atari_agents.get(frames.agent)
+    return {"experiment": simulators, "dataset": frames, **({"agent": agent} if agent is not None else {})}
 
 
 def main(arguments: list[str]) -> int:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
+from worldmodels.errors import UserError
 from worldmodels.runtime.stop import StopRequest
 
 log = logging.getLogger("worldmodels")
@@ -38,8 +39,10 @@ def hold_free_gpu(stop: StopRequest) -> TextIO:
 def lease(uuids: Sequence[str], stop: StopRequest, folder: Path = LEASES) -> tuple[int, TextIO]:
     """Lock the first free device and return its place in `uuids` with the open lock. Waits while none is free.
 
-    Raises Interrupted when a stop is requested meanwhile.
+    Raises Interrupted when a stop is requested meanwhile, and UserError when there is nothing to wait for.
     """
+    if not uuids:
+        raise UserError("no GPU is visible to this process: check nvidia-smi and CUDA_VISIBLE_DEVICES.")
     _shared(folder.mkdir, folder, 0o1777)
     waiting = False
     while True:

@@ -4,6 +4,7 @@ A thread, because one generation of a large population or the scoring after trai
 loop counts anything. The file is what `python -m worldmodels status` reads, on this or on another host.
 """
 
+import json
 import logging
 import os
 import socket
@@ -38,8 +39,8 @@ class Heart:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Write the first beat at once, and go on writing in the background."""
-        self.facts |= {**process_facts(), "started": time.time()}
+        """Write the first beat at once, and go on writing in the background. The time of earlier processes is carried on."""
+        self.facts |= {**process_facts(), **earlier_work(self.path), "started": time.time()}
         self._beat()
         self._thread = threading.Thread(target=self._run, daemon=True, name="heartbeat")
         self._thread.start()
@@ -76,6 +77,23 @@ class Heart:
             write_json(self.path, {**self.facts, "time": time.time()})
         except (OSError, UserError) as error:  # a full disk ends the stage where it loses something, not here
             log.debug("no heartbeat: %s", error)
+
+
+def earlier_work(path: Path) -> dict[str, Any]:
+    """What the processes before this one spent on the same work: how many they were, their seconds and checkpoints.
+
+    path: the file with the last one's last beat, which a kill -9 leaves at most BEAT_SECONDS behind.
+    """
+    try:
+        last = json.loads(path.read_text())
+        lived = max(0.0, last["time"] - last["started"])
+    except (OSError, ValueError, KeyError):
+        return {"earlier_processes": 0, "earlier_seconds": 0.0, "checkpoints": {}}
+    return {
+        "earlier_processes": last.get("earlier_processes", 0) + 1,
+        "earlier_seconds": last.get("earlier_seconds", 0.0) + lived,
+        "checkpoints": last.get("checkpoints", {}),
+    }
 
 
 def process_facts() -> dict[str, Any]:

@@ -13,7 +13,7 @@ import shutil
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
@@ -48,12 +48,26 @@ def state_root(output: Path) -> Path:
 
 @dataclass
 class CheckpointCosts:
-    """What checkpoints have cost this process, and what a kill could have cost it."""
+    """What checkpoints have cost, and what a kill could have cost."""
 
     count: int = 0
     seconds: float = 0.0
     longest_at_risk: float = 0.0
     """Longest time, in seconds, whose work a kill would have lost: between the start, the ends of checkpoints, and the end."""
+
+    def __add__(self, other: "CheckpointCosts") -> "CheckpointCosts":
+        """Of two processes together, which did not run at the same time."""
+        longest = max(self.longest_at_risk, other.longest_at_risk)
+        return CheckpointCosts(self.count + other.count, self.seconds + other.seconds, longest)
+
+
+@dataclass
+class WorkCosts(CheckpointCosts):
+    """The same of all processes that worked on one output, and what those before the last one spent."""
+
+    earlier_processes: int = 0
+    earlier_seconds: float = 0.0
+    """From their locks to their last heartbeats; the work that a kill made them lose is in it."""
 
 
 class StateFolder:
@@ -75,6 +89,8 @@ class StateFolder:
         self.longest_interval = LONGEST_INTERVAL_SECONDS
         """Seconds after which a checkpoint is due even if the last one cost more than its share of the time."""
         self.costs = CheckpointCosts()
+        """Of this process alone."""
+        self._earlier_costs = CheckpointCosts()
 
     def __enter__(self) -> "StateFolder":
         with readable_disk_errors(self.path):
@@ -83,6 +99,7 @@ class StateFolder:
         self._take_lock()
         (self.path / "failed.json").unlink(missing_ok=True)
         self.heart.start()
+        self._earlier_costs = CheckpointCosts(**self.heart.facts["checkpoints"])
         return self
 
     def __exit__(
@@ -140,11 +157,13 @@ class StateFolder:
         self.costs.seconds += end - begin
         self.costs.longest_at_risk = max(self.costs.longest_at_risk, end - self._last_save)
         self._last_save, self._save_cost = end, end - begin
+        self.heart.report(checkpoints=asdict(self._earlier_costs + self.costs))
 
-    def finish(self) -> CheckpointCosts:
-        """What checkpoints cost, once the work is done: what came after the last one was at risk too."""
+    def finish(self) -> WorkCosts:
+        """What the work cost over all processes, once it is done: what came after the last checkpoint was at risk too."""
         self.costs.longest_at_risk = max(self.costs.longest_at_risk, time.monotonic() - self._last_save)
-        return self.costs
+        earlier = {name: self.heart.facts[name] for name in ("earlier_processes", "earlier_seconds")}
+        return WorkCosts(**asdict(self._earlier_costs + self.costs), **earlier)
 
     def load(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Return (tensors, meta) of the newest whole checkpoint, or None when there is none."""
