@@ -155,6 +155,12 @@ def plays_real_game(variant: Variant) -> bool:
     return variant.policy == "evolved" and (variant.environment == "real" or variant.selection == "validation")
 
 
+def hopeless_after(experiment: ExperimentOptions) -> int:
+    """Steps without a reward after which real episodes end while controllers evolve or are selected; 0: they never do."""
+    plays = any(plays_real_game(variant) for variant in experiment.variants.values())
+    return experiment.evolution.hopeless_after if plays else 0
+
+
 def scored_task(task: TaskOptions, evaluation: EvaluationOptions) -> TaskOptions:
     """The task that reported scores come from: a faster backend may train, but does not report."""
     if isinstance(task, CarRacingOptions):

@@ -78,8 +78,12 @@ class Plot(Stage):
 
     def _scored(self, variant: str) -> str:
         wording = self.wording()
-        real = self.block().experiment.variants[variant].environment == "real"
-        return f"{wording.score}, {wording.real if real else 'dream'}"
+        options = self.block().experiment
+        if options.variants[variant].environment == "dream":
+            return f"{wording.score}, dream"
+        idle = options.evolution.hopeless_after
+        stopped = f"\nstopped after {idle:,} steps without reward" if idle else ""
+        return f"{wording.score}, {wording.real}{stopped}"
 
     def evolution(self) -> None:
         """Best, mean and worst of each generation, and published training curves."""
