@@ -159,7 +159,8 @@ class Plot(Stage):
         controller = load_controller(self.controller, self.mdn_rnn)
         evolution = self.block().experiment.evolution
         temperature = float(read_json(self.controller)["temperature"])
-        options = DreamOptions(controller.options, temperature, 1, evolution.max_steps)
+        dropout = self.block().experiment.variants[self.controller.parent.name].dropout
+        options = DreamOptions(controller.options, temperature, 1, evolution.max_steps, dropout)
         weights = torch.as_tensor(controller.weights, dtype=torch.float32, device=world_model.device)
         film = dream_frames(world_model.model, weights, options, ("plot", "dream"))
         steps = np.linspace(0, len(film.actions) - 1, 2 * PICTURES).astype(int)
