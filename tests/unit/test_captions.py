@@ -30,7 +30,9 @@ def test_protocol_of_the_paper_and_of_the_laptop():
     assert "1,800 generations of 64 × 16 real episodes of at most 1,000 steps" in paper
     assert "no number here confirms or refutes the paper" in laptop
     assert "V and M are those of ``doom-laptop``" in laptop
-    assert "25 generations of 32 × 12 dreams of at most 2,100 steps" in laptop
+    assert "25 generations of 32 × 12 dreams of at most 2,100 steps." in laptop
+    driver = about(CONFIG, "carracing-laptop")["protocol"]
+    assert "stopped after 100 steps without a reward" in driver and "stopped" not in paper
 
 
 def test_protocol_of_simulators():

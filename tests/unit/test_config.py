@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from worldmodels.config import blocks, dag
+from worldmodels.config import blocks, dag, jobs
 from worldmodels.config.jobs import experiment_jobs
 from worldmodels.config.load import experiment_options, load_config
 from worldmodels.errors import UserError
@@ -223,3 +223,16 @@ def test_more_batches_than_episodes_are_refused(raw):
     raw["experiments"]["doom-smoke"]["evaluation"] |= {"batches": 5}
     with pytest.raises(UserError, match="batches is 5, but there are only 4 episodes to share"):
         load_config(raw)
+
+
+def test_films_show_the_dreams_that_their_controller_evolved_in(raw):
+    """Without the variant's dropout, a film would show another dream."""
+    place = {"experiment": "carracing-dream"}
+    config = load_config(raw)
+    assert dag.film_variant(config, "carracing-dream") == "dream-dropout"
+    block = jobs.stage_block(config, "film", place)
+    assert block.dropout == config.experiments["carracing-dream"].variants["dream-dropout"].dropout == 0.1
+    del raw["experiments"]["carracing-dream"]["variants"]["dream-dropout"]
+    assert jobs.stage_block(load_config(raw), "film", place).dropout == 0
+    film = next(job for job in jobs.experiment_jobs(config, "carracing-dream") if job.stage == "film")
+    assert jobs.config_key(config, film, "dropout") == "experiments.carracing-dream.variants.dream-dropout.dropout"

@@ -1,6 +1,7 @@
 """The batched dream: equal to dreams one by one, ends where it should, and has none of the known defects."""
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -347,10 +348,11 @@ class Painter:
         return torch.sigmoid(latents[:, :1, None, None]).expand(-1, 3, 64, 64)
 
 
-def test_film_shows_the_dream_that_was_scored():
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_film_shows_the_dream_that_was_scored(dropout):
     """A film of another dream than the scored one would illustrate something else."""
     network, weights = memory(), controllers(1)
-    options = DreamOptions(CONTROLLER, 1.15, rollouts=6, max_steps=40)
+    options = DreamOptions(CONTROLLER, 1.15, rollouts=6, max_steps=40, dropout=dropout)
     scores = dream_returns(network, weights, starts(), options, WORDS)
     for rollout in range(6):
         film = dream_frames(WorldModel(Painter(), network, starts()), weights[0], options, WORDS, rollout)
@@ -359,3 +361,6 @@ def test_film_shows_the_dream_that_was_scored():
         assert film.frames.shape == (length + 1, 64, 64, 3) and film.frames.dtype == np.uint8
         assert film.actions.shape == (length, 2) and film.death_probabilities.shape == (length,)
         assert (film.death_probabilities[:-1] <= 0.5).all() and (film.death_probabilities[-1] > 0.5) == film.died
+    if dropout:
+        plain = dream_returns(network, weights, starts(), replace(options, dropout=0.0), WORDS)
+        assert (plain.lengths != scores.lengths).any(), "dropout that changes nothing would go unnoticed above"

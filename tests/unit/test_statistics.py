@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from worldmodels.config.experiments import ExperimentOptions, Variant
+from worldmodels.config.training import EvolutionOptions
 from worldmodels.errors import UserError
 from worldmodels.figures.episodes import Episode, read_episodes, write_episodes
 from worldmodels.figures.published import PublishedRow
@@ -108,6 +109,21 @@ def test_markdown_shows_every_seed_and_smoke_says_that_it_means_nothing():
     assert "mean nothing" in markdown_text(rows, experiment("smoke"), DOOM)
     assert "mean nothing" in latex_text(rows, experiment("smoke"), DOOM)
     assert "mean nothing" not in markdown_text(rows, experiment(), DOOM)
+
+
+@pytest.mark.parametrize(
+    ("variant", "idle", "reported"),
+    [
+        (Variant(environment="real"), 100, True),
+        (Variant(selection="validation"), 100, True),
+        (Variant(environment="real"), 0, False),
+        (Variant(), 100, False),
+    ],
+)
+def test_early_stop_is_reported_where_it_was_on(variant, idle, reported):
+    options = ExperimentOptions(variants={"v": variant}, evolution=EvolutionOptions(hopeless_after=idle))
+    text = markdown_text(build_rows(options, [], {}), options, DOOM)
+    assert ("ended after 100 steps without a reward above 0" in text) == reported
 
 
 def test_latex_is_escaped_and_rectangular():

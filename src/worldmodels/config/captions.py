@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 
 from worldmodels.config.atari import RANDOM, AtariDatasetOptions
+from worldmodels.config.blocks import hopeless_after
 from worldmodels.config.datasets import DatasetOptions
 from worldmodels.config.experiments import Config, ExperimentOptions
 from worldmodels.config.load import experiment_options, simulator_experiment
@@ -132,9 +133,11 @@ def _budget(options: ExperimentOptions) -> str:
     places = {one.environment for one in options.variants.values() if one.policy == "evolved"}
     words = {frozenset({"dream"}): "dreams", frozenset({"real"}): "real episodes"}
     episodes = words.get(frozenset(places), "dreams or real episodes")
+    idle = hopeless_after(options)
+    stop = f", real ones stopped after {idle:,} steps without a reward above 0 (the paper's never are)" if idle else ""
     return (
         f"{evolution.generations:,} generations of {evolution.population} × {evolution.rollouts} {episodes} "
-        f"of at most {evolution.max_steps:,} steps"
+        f"of at most {evolution.max_steps:,} steps{stop}"
     )
 
 

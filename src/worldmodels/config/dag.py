@@ -8,6 +8,7 @@ one that is scored in another way is still the same agent.
 from collections.abc import Callable
 from typing import Any
 
+from worldmodels.config import blocks
 from worldmodels.config.blocks import evaluate_block, evolve_block
 from worldmodels.config.datasets import DatasetOptions
 from worldmodels.config.experiments import Config, ExperimentOptions
@@ -108,22 +109,10 @@ def evolved_variants(config: Config, experiment: str) -> list[str]:
 
 
 def film_variant(config: Config, experiment: str) -> str:
-    """The variant that the figures and films of single episodes show: the one nearest to the paper's best.
-
-    That is a temperature of 1.15 in Doom; where controllers differ, the one that sees z and h of trained models.
-    """
-    options = experiment_options(config, experiment)
-    evolved = evolved_variants(config, experiment)
-    if not evolved:
+    """The variant that the figures and films of single episodes show. Raises UserError where none is evolved."""
+    if not evolved_variants(config, experiment):
         raise UserError(f"{experiment} evolves no controller to draw or film; ask for results/{experiment}/table.csv.")
-    inputs = {"z": 2, "z-h": 0, "z-c-h": 0}
-
-    def distance(name: str) -> tuple[bool, int, float]:
-        variant = options.variants[name]
-        controller = variant.controller or options.evolution.controller
-        return variant.models != "trained", inputs[controller.inputs], abs(variant.temperature - 1.15)
-
-    return min(evolved, key=distance)
+    return blocks.film_variant(experiment_options(config, experiment))
 
 
 def figure_names(config: Config, experiment: str) -> list[str]:

@@ -381,6 +381,8 @@ def _own_key(config: Config, job: Job, key: str) -> str | None:
     """The key's place where the variant or the evaluation says what else the experiment or the data set would."""
     if key == "task.backend" and job.stage in ("evaluate_controller", "evaluate_batch", "film"):
         return "evaluation.car_racing_backend"
+    if key == "dropout" and job.stage == "film":
+        return f"variants.{dag.film_variant(config, job.owner)}.dropout"
     if "variant" not in job.place:
         return None
     options, entry = config.experiments[job.owner].variants[job.place["variant"]], f"variants.{job.place['variant']}"

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
-from worldmodels.figures.published import PublishedRow
+from worldmodels.figures.published import PublishedCurve, PublishedRow
 from worldmodels.figures.statistics import Summary
 from worldmodels.figures.style import BLACK, BLUE, CYCLE, GREEN, GREY, ORANGE, RED
 from worldmodels.figures.wording import Wording
@@ -26,10 +26,12 @@ class TemperaturePoint(NamedTuple):
     paper: PublishedRow | None
 
 
-def plot_evolution(axes: Axes, histories: Sequence[History], label: str, score: str) -> None:
+def plot_evolution(
+    axes: Axes, histories: Sequence[History], label: str, score: str, curves: Sequence[PublishedCurve] = ()
+) -> None:
     """Best, mean and worst of every generation, and the score of the distribution's mean; a thin line per seed.
 
-    score: what is scored, and where.
+    score: what is scored, and where. curves: what was published of the last.
     """
     names = (("best", GREEN), ("mean", BLUE), ("worst", GREY))
     for history in histories:
@@ -39,14 +41,26 @@ def plot_evolution(axes: Axes, histories: Sequence[History], label: str, score: 
         axes.plot(history["generation"][scored], history["evaluation"][scored], "o-", color=RED, markersize=3.5)
     for name, colour in (*names, ("mean of the distribution", RED)):
         axes.plot([], [], color=colour, label=name)
+    for curve, marker in zip(curves, ("o", "^", "s"), strict=False):
+        axes.plot(list(curve.points), list(curve.points.values()), f"{marker}:", color=RED, markersize=3.5,
+                  markerfacecolor="white", linewidth=1, label=f"that, {curve.label}")  # fmt: skip
     axes.set(xlabel="generation", ylabel=score, title=label)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(ncols=2, loc="upper left")
 
 
-def score_range(histories: Sequence[History]) -> tuple[float, float]:
-    """Limits of an axis for all of `histories`: from 0 or the worst, with room for a legend above the best."""
-    highest = max(float(np.nanmax(history["best"])) for history in histories)
+def mark_generations(axes: Axes, logarithmic: bool) -> None:
+    """Whole generations on the axis; it is logarithmic where published curves go far beyond ours."""
+    if logarithmic:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def score_range(histories: Sequence[History], curves: Sequence[PublishedCurve] = ()) -> tuple[float, float]:
+    """Limits of an axis for all of these: from 0 or the worst, with room for a legend above the best."""
+    published = [max(curve.points.values()) for curve in curves]
+    highest = max(*(float(np.nanmax(history["best"])) for history in histories), *published, 0.0)
     lowest = min(0.0, *(float(np.nanmin(history["worst"])) for history in histories))
     return lowest, highest + 0.3 * (highest - lowest)
 

@@ -40,6 +40,29 @@ WORLD_MODELS_CARRACING_WEIGHTS = {
     # The released file's score over 1,024 episodes, 900.46, is that of appendix A.4.
     "published": PublishedRow(None, (906, 21)),
 }
+
+
+class PublishedCurve(NamedTuple):
+    """Scores of the distribution's mean while a variant was evolved, by generation."""
+
+    label: str
+    points: dict[int, float]
+
+
+CURVES: dict[str, dict[str, list[PublishedCurve]]] = {
+    "world-models-carracing": {
+        "z-h": [
+            # log/carracing.cma.16.64.hist*.json of the released code; appendix A.4 says the last, too.
+            PublishedCurve(
+                "paper, 1,024 episodes",
+                {25: 822.9, 50: 867.5, 100: 867.0, 200: 880.4, 475: 891.3, 625: 895.4, 1800: 900.46},
+            ),
+            # results/*/CarRacing-v0.cma.16.64.eval_hist.json of zacwellmer/WorldModels, its own V and M.
+            PublishedCurve("Wellmer's re-implementation", {10: 730.0, 50: 842.0, 90: 880.0, 190: 888.0, 200: 885.0}),
+        ],
+    },
+}
+"""By published table and variant. Where training curves were published, all of 64 x 16 episodes a generation."""
 QUOTED = {
     # Rows that the paper's table quotes from elsewhere; nothing of ours stands in them.
     "world-models-doom": {"gym leaderboard": PublishedRow(None, (820, 58))},

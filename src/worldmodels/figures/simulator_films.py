@@ -1,5 +1,6 @@
-"""Frames of simulators for people: real and predicted ones side by side, at one size, in colour."""
+"""Frames of simulators for people: real and predicted ones in a grid, at one size, in colour."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -8,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 PICTURE_HEIGHT = 252
 """3 times 84."""
 GAP, CAPTION = 8, 28
+MOST_IN_A_ROW = 5
 
 
 def in_colour(frames: np.ndarray) -> np.ndarray:
@@ -20,25 +22,28 @@ def enlarged(frame: np.ndarray, height: int = PICTURE_HEIGHT) -> Image.Image:
     return Image.fromarray(in_colour(frame)).resize((round(height * 160 / 210), height), Image.Resampling.NEAREST)
 
 
-def beside(frames: Sequence[np.ndarray], captions: Sequence[str], footer: str) -> np.ndarray:
-    """Frames of any sizes side by side, each under its caption, over a line of text: (H, W, 3) uint8, even sizes."""
+def in_grid(frames: Sequence[np.ndarray], captions: Sequence[str], footer: str) -> np.ndarray:
+    """Frames of any sizes in rows of equal length, each under its caption, over a line of text: (H, W, 3) uint8, even sizes."""
     pictures = [enlarged(frame) for frame in frames]
-    width = pictures[0].width
-    total = (width + GAP) * len(pictures) - GAP
-    canvas = Image.new("RGB", (total + total % 2, PICTURE_HEIGHT + 2 * CAPTION), "white")
+    rows = math.ceil(len(pictures) / MOST_IN_A_ROW)
+    columns = math.ceil(len(pictures) / rows)
+    width, height = pictures[0].width, PICTURE_HEIGHT + CAPTION
+    total = (width + GAP) * columns - GAP
+    canvas = Image.new("RGB", (total + total % 2, height * rows + CAPTION), "white")
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(14)
     for index, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
-        left = index * (width + GAP)
-        canvas.paste(picture, (left, CAPTION))
-        draw.text((left + width / 2, CAPTION / 2), caption, "black", font, anchor="mm")
-    draw.text((4, PICTURE_HEIGHT + 1.5 * CAPTION), footer, "black", font, anchor="lm")
+        row, column = divmod(index, columns)
+        left, top = column * (width + GAP), row * height
+        canvas.paste(picture, (left, top + CAPTION))
+        draw.text((left + width / 2, top + CAPTION / 2), caption, "black", font, anchor="mm")
+    draw.text((4, height * rows + CAPTION / 2), footer, "black", font, anchor="lm")
     return np.asarray(canvas)
 
 
 def prediction_film(
     real: Sequence[np.ndarray], predicted: Sequence[np.ndarray], names: Sequence[str], warm_up: int
 ) -> Iterator[np.ndarray]:
-    """A film: the real game, and beside it what each simulator sees and then imagines.
+    """A film: the real game, and after it what each simulator sees and then imagines.
 
     real: for each simulator (T, H, W, C), all frames of one sequence at its resolution. predicted: (T - warm_up - 1, ...),
     the frames after the last real one that it saw.
@@ -47,4 +52,4 @@ def prediction_film(
         ahead = step - warm_up
         shown = [own[step] if ahead < 1 else dream[ahead - 1] for own, dream in zip(real, predicted, strict=True)]
         footer = "watching the real game" if ahead < 1 else f"{ahead} step{'s' if ahead > 1 else ''} ahead"
-        yield beside([real[0][step], *shown], ["real", *names], footer)
+        yield in_grid([real[0][step], *shown], ["real", *names], footer)

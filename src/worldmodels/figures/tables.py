@@ -5,6 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from worldmodels.config.blocks import hopeless_after
 from worldmodels.config.experiments import ExperimentOptions, Variant
 from worldmodels.config.models import ControllerOptions
 from worldmodels.figures.episodes import Episode
@@ -198,6 +199,12 @@ def _notes(rows: Sequence[TableRow], options: ExperimentOptions, wording: Wordin
         notes.append(
             f"Budget per training seed, first row: {budget.environment_frames:,} frames of the {wording.real}, "
             f"{budget.generations} generations, {where}."
+        )
+    idle = hopeless_after(options)
+    if idle:
+        notes.append(
+            f"Early stop: while controllers evolved, an episode in the {wording.real} ended after {idle:,} steps without "
+            "a reward above 0; the paper's do not. Report episodes are never stopped so."
         )
     if any(row.variant in options.variants and options.variants[row.variant].selection == "validation" for row in rows):
         notes.append("Rows selected on real validation episodes have used the real game for more than collection.")

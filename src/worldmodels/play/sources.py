@@ -18,6 +18,7 @@ from worldmodels.models.files import LoadedWorldModel, load_world_model_files
 from worldmodels.models.world_model import WorldModel
 from worldmodels.play.keyboard import Keyboard, atari_keyboard, car_racing_action, take_cover_action
 from worldmodels.play.views import DreamView, RealView, View
+from worldmodels.simulators.dropout import with_dropout
 from worldmodels.simulators.load import load_simulator
 from worldmodels.simulators.noise import RowStreams
 from worldmodels.simulators.sequences import HeldOut
@@ -72,10 +73,11 @@ def _world_model(config: Config, request: Request, closing: ExitStack) -> Playab
     loaded = load_world_model_files(Path(paths["vae"]), Path(paths["mdn_rnn"]), latents, CPU)
     task = _reported(jobs.dataset_options(config, options.dataset).task)
     real = closing.enter_context(RealView(task)) if request.real else None
-    temperature = request.temperature or options.variants[shown].temperature
+    own = options.variants[shown]
     # An M without a reward head gives 1 for every step: that is Doom's reward, and no other game's.
     knows_rewards = task.name == "take_cover" or loaded.mdn_rnn.options.predict_reward
-    dream = DreamView(loaded.model, _beginning(loaded, real), temperature, knows_rewards)
+    model = with_dropout(loaded.model, own.dropout)
+    dream = DreamView(model, _beginning(loaded, real), request.temperature or own.temperature, knows_rewards)
     keyboard = {"take_cover": take_cover_action, "car_racing": car_racing_action}[task.name]
     return Playable([dream, *([real] if real else [])], keyboard, RATES[task.name], options.title)
 

@@ -25,6 +25,7 @@ from gymnasium.vector.utils import batch_space
 from worldmodels.config.models import ControllerOptions
 from worldmodels.models.files import load_world_model_files
 from worldmodels.models.world_model import WorldModel
+from worldmodels.simulators.dropout import OneDraw, with_dropout
 from worldmodels.simulators.noise import RowStreams
 from worldmodels.simulators.protocol import AnyState, Simulator
 
@@ -34,9 +35,12 @@ CAR_ACTIONS = 3
 """Steering, gas, brake."""
 
 
-def load_world_model(experiment_folder: Path | str, seed: int = 1, device: str = "cpu") -> WorldModel:
+def load_world_model(
+    experiment_folder: Path | str, seed: int = 1, device: str = "cpu", dropout: float = 0.0
+) -> WorldModel:
     """Read V, M and recorded first frames of one training seed from a results folder, such as results/doom-laptop.
 
+    dropout: share of the latent's numbers that M does not see at a step of a dream, as a variant's `dropout`.
     Raises UserError when a file is missing, damaged, or of another experiment.
     """
     folder = Path(experiment_folder) / f"seed-{seed}"
@@ -47,7 +51,7 @@ def load_world_model(experiment_folder: Path | str, seed: int = 1, device: str =
         folder / "latents.h5",
         torch.device(device),
     )
-    return loaded.model
+    return with_dropout(loaded.model, dropout)
 
 
 class DreamVectorEnv(VectorEnv):
@@ -172,20 +176,6 @@ class DreamEnv(gymnasium.Env):
         return frames[0] if frames is not None else None
 
 
-class OneDraw:
-    """A draw that was already made, as the source of a simulator's random numbers."""
-
-    def __init__(self, uniform: torch.Tensor, normal: torch.Tensor) -> None:
-        self.uniform, self.normal = uniform, normal  # (B, size) each
-
-    def __len__(self) -> int:
-        return len(self.uniform)
-
-    def draw(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """The draw."""
-        return self.uniform, self.normal
-
-
 def action_space(simulator: Simulator[AnyState]) -> spaces.Box | spaces.Discrete:
     """What M or a simulator of video takes: the actions of its game. A car's gas and brake are not below 0."""
     if simulator.discrete:
@@ -213,16 +203,23 @@ def fresh_seed() -> int:
     return int(np.random.SeedSequence().generate_state(1)[0])
 
 
-def make_dream(folder: Path | str, training_seed: int = 1, device: str = "cpu", **options: Any) -> DreamEnv:
+def make_dream(
+    folder: Path | str, training_seed: int = 1, device: str = "cpu", dropout: float = 0.0, **options: Any
+) -> DreamEnv:
     """Build the dream of a results folder: the entry point of "worldmodels/Dream-v0"."""
-    return DreamEnv(load_world_model(folder, training_seed, device), **options)
+    return DreamEnv(load_world_model(folder, training_seed, device, dropout), **options)
 
 
 def make_dream_vector(
-    num_envs: int, folder: Path | str, training_seed: int = 1, device: str = "cpu", **options: Any
+    num_envs: int,
+    folder: Path | str,
+    training_seed: int = 1,
+    device: str = "cpu",
+    dropout: float = 0.0,
+    **options: Any,
 ) -> DreamVectorEnv:
     """Build it as one batch: what `gymnasium.make_vec` calls."""
-    return DreamVectorEnv(load_world_model(folder, training_seed, device), num_envs, **options)
+    return DreamVectorEnv(load_world_model(folder, training_seed, device, dropout), num_envs, **options)
 
 
 if ENVIRONMENT_ID not in gymnasium.registry:

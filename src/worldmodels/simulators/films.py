@@ -8,6 +8,7 @@ import torch
 from worldmodels.models.controller import act
 from worldmodels.models.world_model import WorldModel, WorldModelState
 from worldmodels.simulators.dreams import DreamOptions, dream_words
+from worldmodels.simulators.dropout import with_dropout
 from worldmodels.simulators.noise import RowStreams, Words
 
 RENDER_BATCH = 64
@@ -30,6 +31,7 @@ def dream_frames(
 
     It is the dream that `dream_returns` scores for member 0 and this rollout under the same words, up to rounding.
     """
+    world_model = with_dropout(world_model, options.dropout)
     sizes = world_model.memory.options
     bias = world_model.memory.bias
     noise = RowStreams([dream_words(words, 0, rollout)], sizes.latent_size, bias.device, bias.dtype)

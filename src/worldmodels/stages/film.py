@@ -70,7 +70,7 @@ class Film(Stage):
     def _film_dream(self, world_model: LoadedWorldModel, controller: Controller) -> None:
         block = self.block()
         temperature = float(read_json(self.controller)["temperature"])
-        options = DreamOptions(controller.options, temperature, TRIES, block.evolution.max_steps)
+        options = DreamOptions(controller.options, temperature, TRIES, block.evolution.max_steps, block.dropout)
         weights = torch.as_tensor(controller.weights, dtype=torch.float32, device=world_model.device)
         starts, words = world_model.starts(block.evolution.start_frames), ("film",)
         lengths = dream_returns(world_model.mdn_rnn, weights[None], starts, options, words).lengths[0]

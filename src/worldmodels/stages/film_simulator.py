@@ -1,6 +1,6 @@
 """A film of one game: the real frames of a held-out sequence, and beside them what simulators imagine of it.
 
-The first four simulators of the experiment are shown, of the first training seed.
+Every simulator of the experiment is shown, of the first training seed.
 """
 
 from pathlib import Path
@@ -16,7 +16,6 @@ from worldmodels.simulators.sequences import imagined_frames, shown_sequence
 from worldmodels.stages.stage import Stage, input_file, output_file
 from worldmodels.stages.stage import main as run_stage
 
-MOST_SHOWN = 4
 FRAMES_A_SECOND = 15
 """True speed: every 4th of 60 frames."""
 
@@ -37,9 +36,9 @@ class FilmSimulator(Stage):
     def run(self) -> None:
         """Imagine, film."""
         block = self.block()
-        names = [path.parent.name for path in self.weights[:MOST_SHOWN]]
+        names = [path.parent.name for path in self.weights]
         real, predicted = [], []
-        for path in self.weights[:MOST_SHOWN]:
+        for path in self.weights:
             simulator = load_simulator(path, torch.device("cpu"))
             windows = shown_sequence(self.shards, simulator, block.warm_up, block.horizon)
             real.append(windows.frames[0].numpy())

@@ -16,6 +16,7 @@ from worldmodels.errors import UserError
 from worldmodels.figures.episodes import read_episodes
 from worldmodels.figures.plots import (
     TemperaturePoint,
+    mark_generations,
     picture_grid,
     plot_evolution,
     plot_scores,
@@ -23,6 +24,7 @@ from worldmodels.figures.plots import (
     plot_training,
     score_range,
 )
+from worldmodels.figures.published import CURVES
 from worldmodels.figures.style import SETTINGS, figure, save_figure
 from worldmodels.figures.tables import build_rows
 from worldmodels.figures.wording import WORDING, Wording
@@ -76,22 +78,31 @@ class Plot(Stage):
 
     def _scored(self, variant: str) -> str:
         wording = self.wording()
-        real = self.block().experiment.variants[variant].environment == "real"
-        return f"{wording.score}, {wording.real if real else 'dream'}"
+        options = self.block().experiment
+        if options.variants[variant].environment == "dream":
+            return f"{wording.score}, dream"
+        idle = options.evolution.hopeless_after
+        stopped = f"\nstopped after {idle:,} steps without reward" if idle else ""
+        return f"{wording.score}, {wording.real}{stopped}"
 
     def evolution(self) -> None:
-        """Best, mean and worst of each generation."""
+        """Best, mean and worst of each generation, and published training curves."""
         by_variant: dict[str, list[dict[str, np.ndarray]]] = {}
         for path in self.histories:
             by_variant.setdefault(path.parent.name, []).append(read_columns(path))
+        published = CURVES.get(self.block().experiment.published or "", {})
+        curves = {variant: published.get(variant, []) for variant in by_variant}
+        every_curve = [curve for some in curves.values() for curve in some]
         with mpl.rc_context(SETTINGS):
-            drawn, axes = plt.subplots(
-                *(1, len(by_variant)), figsize=(1.4 + 3.4 * len(by_variant), 3.2), sharey=True, squeeze=False
-            )
+            size = (1.4 + 3.4 * len(by_variant), 3.6 if every_curve else 3.2)
+            drawn, axes = plt.subplots(*(1, len(by_variant)), figsize=size, sharex=True, sharey=True, squeeze=False)
             for cell, (variant, histories) in zip(axes[0], by_variant.items(), strict=True):
-                plot_evolution(cell, histories, variant.replace("tau-", "τ = "), self._scored(variant))
+                name = variant.replace("tau-", "τ = ")
+                plot_evolution(cell, histories, name, self._scored(variant), curves[variant])
                 cell.label_outer()
-            axes[0, 0].set_ylim(*score_range([one for histories in by_variant.values() for one in histories]))
+            mark_generations(axes[0, 0], bool(every_curve))
+            every_history = [one for histories in by_variant.values() for one in histories]
+            axes[0, 0].set_ylim(*score_range(every_history, every_curve))
             save_figure(drawn, self.svg, self.pdf)
             plt.close(drawn)
 
@@ -148,7 +159,8 @@ class Plot(Stage):
         controller = load_controller(self.controller, self.mdn_rnn)
         evolution = self.block().experiment.evolution
         temperature = float(read_json(self.controller)["temperature"])
-        options = DreamOptions(controller.options, temperature, 1, evolution.max_steps)
+        dropout = self.block().experiment.variants[self.controller.parent.name].dropout
+        options = DreamOptions(controller.options, temperature, 1, evolution.max_steps, dropout)
         weights = torch.as_tensor(controller.weights, dtype=torch.float32, device=world_model.device)
         film = dream_frames(world_model.model, weights, options, ("plot", "dream"))
         steps = np.linspace(0, len(film.actions) - 1, 2 * PICTURES).astype(int)
