@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from worldmodels.config import simulator_blocks
 from worldmodels.config.load import load_config
 from worldmodels.config.simulator_experiments import SimulatorEntry
 from worldmodels.config.simulators import RESOptions
@@ -28,6 +29,7 @@ from worldmodels.figures.simulator_tables import (
     Scored,
     build_simulator_rows,
     frames_seen,
+    read_speeds,
     simulator_csv,
     simulator_latex,
     simulator_markdown,
@@ -82,6 +84,28 @@ def test_table_gives_means_of_the_raw_errors():
     assert "| copy the last frame |" in text and "training seeds, then sequences" in text
     assert "| 500 |" in text and "| draws |" in text, "only one of the two imagines without drawing"
     assert r"\bottomrule" in simulator_latex(rows, options)
+
+
+def test_table_has_speeds_where_simulators_were_timed(tmp_path):
+    options = CONFIG.simulator_experiments["atari-res-laptop"]
+    rows = build_simulator_rows(options, [Scored("pdt-0", "pong", 1, errors_of(0.1), Costs(1, 1, 1))])
+    (tmp_path / "speed.csv").write_text(
+        "simulator,batch,drawn,steps_per_second,device,threads\n"
+        "pdt-0,1,True,90.0,cpu,2\npdt-0,1,False,95.5,cpu,2\npdt-0,64,True,1500.25,cpu,2\npdt-0,64,False,26523.0,cpu,2\n"
+    )
+    speeds = read_speeds(tmp_path / "speed.csv")
+    (cells,) = csv.DictReader(io.StringIO(simulator_csv(rows, "laptop", speeds)))
+    names = ("steps_per_second_1_drawn", "steps_per_second_1", "steps_per_second_64_drawn", "steps_per_second_64")
+    assert [float(cells[name]) for name in names] == pytest.approx([90, 95.5, 1500.25, 26523], abs=0.06)
+    assert "| pdt-0 | 90 | 96 | 1,500 | 26,523 |" in simulator_markdown(rows, options, speeds)
+    (cells,) = csv.DictReader(io.StringIO(simulator_csv(rows, "laptop")))
+    assert not any(name in cells for name in names)
+
+
+def test_joint_tables_have_speeds():
+    for name in ("simulators", "simulators-laptop"):
+        assert simulator_blocks.table_inputs(CONFIG, name)["speed"] == [f"results/{name}/speed.csv"]
+        assert CONFIG.simulator_experiments[name].evaluation.speed_batches == [1, 64]
 
 
 def test_short_horizons_leave_cells_empty():

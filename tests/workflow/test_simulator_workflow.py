@@ -87,6 +87,9 @@ def test_one_command_makes_every_product(edited_simulated):
         *("vae-mdn-rnn", "copy-last", "mean-frame"),
     ]
     assert (checkout.folder / "results/atari-acvp-smoke/figures/actions-ms-pacman.svg").stat().st_size > 2000
+    assert all(
+        float(row[f"steps_per_second_{batch}"]) > 0 for row in chained for batch in ("1", "1_drawn", "4", "4_drawn")
+    )
     copied = chained[-2]
     assert copied["error_1"] == copied["copy_last_1"] and copied["parameters"] == copied["training_updates"] == "0"
     assert [row["training_updates"] for row in chained[:2]] == ["8", "2"], "four stages of two updates; one"

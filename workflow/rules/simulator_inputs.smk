@@ -36,19 +36,15 @@ def test_frames(wildcards):
     return simulator_blocks.test_shards(CONFIG, wildcards.experiment, wildcards.game)
 
 
-def every_simulator(name):
-    """Input function: one file of every simulator in the experiment's table."""
-
-    @clear_errors
-    def paths(wildcards):
-        return simulator_blocks.simulator_files(CONFIG, wildcards.experiment, name)
-
-    return paths
-
-
 @clear_errors
 def timed_weights(wildcards):
     return simulator_blocks.timed_weights(CONFIG, wildcards.experiment)
+
+
+@clear_errors
+def table_inputs(wildcards):
+    """Input function: what a table is made from."""
+    return simulator_blocks.table_inputs(CONFIG, wildcards.experiment)
 
 
 @clear_errors

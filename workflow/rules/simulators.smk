@@ -103,7 +103,7 @@ rule time_simulators:
 
 rule tabulate_simulators:
     input:
-        errors=every_simulator("horizon.h5"),
+        unpack(table_inputs),
     output:
         csv=report(
             "results/{experiment}/table.csv",
@@ -141,10 +141,11 @@ rule tabulate_simulators:
         gpu=0,
     params:
         about=about_simulators,
+        files=file_options,
         config=stage_config("tabulate_simulators"),
         code=code_of("tabulate_simulators"),
     shell:
-        "python -m worldmodels tabulate_simulators --errors {input.errors} "
+        "python -m worldmodels tabulate_simulators {params.files} "
         "--csv {output.csv} --markdown {output.markdown} --latex {output.latex} "
         "--config {params.config:q} --threads {threads} --log {log}"
 

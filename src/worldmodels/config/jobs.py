@@ -216,8 +216,9 @@ def _atari_frames(config: Config, experiment: str, game: str) -> Iterator[Job]:
 
 
 def _simulator_report(config: Config, experiment: str, games: list[str]) -> Iterator[Job]:
-    errors = simulator_blocks.simulator_files(config, experiment, "horizon.h5")
-    yield _job(config, "tabulate_simulators", tuple(errors), experiment=experiment)
+    tabulated = simulator_blocks.table_inputs(config, experiment)
+    paths = tuple(path for group in tabulated.values() for path in group)
+    yield _job(config, "tabulate_simulators", paths, experiment=experiment)
     timed = simulator_blocks.timed_weights(config, experiment)
     yield _job(config, "time_simulators", tuple(timed), experiment=experiment)
     for figure in simulator_blocks.figure_names(config, experiment):

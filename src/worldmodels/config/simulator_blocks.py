@@ -100,7 +100,7 @@ def simulator_owner(config: Config, experiment: str, simulator: str) -> str:
 def _made_of(options: SimulatorExperiment, simulator: str) -> tuple[Any, ...]:
     """What a simulator's weights and errors depend on, but for game and seed."""
     chain = [(name, options.simulators[name].training) for name in options.chain(simulator)]
-    scoring = options.evaluation.model_dump(exclude={"speed_batches", "speed_seconds"})
+    scoring = options.evaluation.model_dump(exclude={"speed_batches", "speed_seconds", "speed_in_table"})
     return options.dataset, options.online, chain, scoring
 
 
@@ -226,6 +226,13 @@ def simulator_products(config: Config, experiment: str) -> list[str]:
     ]
     films = [f"{folder}/videos/{game_label(game)}.mp4" for game in simulator_experiment(config, experiment).games]
     return [*tables, *figures, *films]
+
+
+def table_inputs(config: Config, experiment: str) -> dict[str, list[str]]:
+    """What a table is made from: every simulator's errors, and where it has speeds, those."""
+    errors = {"errors": simulator_files(config, experiment, "horizon.h5")}
+    timed = simulator_experiment(config, experiment).evaluation.speed_in_table
+    return {**errors, **({"speed": [f"results/{experiment}/speed.csv"]} if timed else {})}
 
 
 def figure_inputs(config: Config, experiment: str, figure: str) -> dict[str, list[str]]:

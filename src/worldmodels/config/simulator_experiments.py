@@ -93,6 +93,10 @@ class SimulatorEvaluation(Options):
         [1, 64], min_length=1, description="Games imagined at once when speed is measured"
     )
     speed_seconds: float = Field(5.0, gt=0, description="Time spent on each measurement of speed, seconds")
+    speed_in_table: bool = Field(
+        False,
+        description="Imagined steps a second stand in table.csv and table.md too; another measurement then changes them",
+    )
 
 
 class SimulatorExperiment(Options):

@@ -7,6 +7,8 @@ two-level bootstrap, over training seeds and then over sequences.
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -113,12 +115,36 @@ def verdict(scale: str) -> str:
     return "no published number" if scale == "paper" else "smaller scale"
 
 
-def simulator_csv(rows: Sequence[SimulatorRow], scale: str) -> str:
-    """table.csv: see COLUMNS. Empty cells mean that there is no such number."""
+Speeds = Mapping[str, Mapping[tuple[int, bool], float]]
+"""Imagined steps a second by simulator, then by games at once and whether every frame was drawn."""
+
+
+def read_speeds(path: Path) -> Speeds:
+    """The speeds of a speed.csv."""
+    found: dict[str, dict[tuple[int, bool], float]] = {}
+    with path.open(newline="") as file:
+        for row in csv.DictReader(file):
+            case = int(row["batch"]), row["drawn"] == "True"
+            found.setdefault(row["simulator"], {})[case] = float(row["steps_per_second"])
+    return found
+
+
+def _speed_column(case: tuple[int, bool]) -> str:
+    batch, drawn = case
+    return f"steps_per_second_{batch}{'_drawn' if drawn else ''}"
+
+
+def simulator_csv(rows: Sequence[SimulatorRow], scale: str, speeds: Speeds = MappingProxyType({})) -> str:
+    """table.csv: see COLUMNS; then, where simulators were timed, steps_per_second_BATCH with and without _drawn.
+
+    Empty cells mean that there is no such number.
+    """
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+    timed = {name: {_speed_column(case): f"{speed:.1f}" for case, speed in own.items()} for name, own in speeds.items()}
+    columns = dict.fromkeys(column for own in timed.values() for column in own)
+    writer = csv.DictWriter(text, (*COLUMNS, *columns), restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_cells(row, scale) for row in rows)
+    writer.writerows({**_cells(row, scale), **timed.get(row.simulator, {})} for row in rows)
     return text.getvalue()
 
 
@@ -133,7 +159,9 @@ def _cells(row: SimulatorRow, scale: str) -> dict[str, Any]:
     return cells | {"frame": "x".join(map(str, row.frame))}
 
 
-def simulator_markdown(rows: Sequence[SimulatorRow], options: SimulatorExperiment) -> str:
+def simulator_markdown(
+    rows: Sequence[SimulatorRow], options: SimulatorExperiment, speeds: Speeds = MappingProxyType({})
+) -> str:
     """The table for people, a part for each game, with notes on what the numbers are."""
     lines = [f"# {options.title or 'Simulators'}", ""]
     if options.scale == "smoke":
@@ -144,7 +172,21 @@ def simulator_markdown(rows: Sequence[SimulatorRow], options: SimulatorExperimen
         lines += [f"## {game}", "", f"| | {' | '.join(_headings(horizons))} |", f"|---|{'---|' * (len(horizons) + 5)}"]
         lines += [f"| {' | '.join(_visible_cells(row, options.scale))} |" for row in own]
         lines += [*(f"| {' | '.join(_copied(row, own))} |" for row in _to_copy(own)), ""]
-    return "\n".join([*lines, *_notes(rows, options)]) + "\n"
+    return "\n".join([*lines, *_speed_lines(speeds), *_notes(rows, options)]) + "\n"
+
+
+def _speed_lines(speeds: Speeds) -> list[str]:
+    """Imagined steps a second, a row a simulator; nothing where none were timed."""
+    if not speeds:
+        return []
+    cases = list(next(iter(speeds.values())))
+    names = [f"{batch} game{'s' if batch > 1 else ''}, {'' if drawn else 'not '}drawn" for batch, drawn in cases]
+    lines = ["## Imagined steps a second", "", f"| | {' | '.join(names)} |", f"|---|{'---|' * len(cases)}"]
+    return [
+        *lines,
+        *(f"| {name} | {' | '.join(f'{own[case]:,.0f}' for case in cases)} |" for name, own in speeds.items()),
+        "",
+    ]
 
 
 def _headings(horizons: Sequence[int]) -> list[str]:

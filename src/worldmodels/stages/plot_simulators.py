@@ -26,7 +26,7 @@ from worldmodels.figures.simulator_plots import (
     plot_similarity,
     plot_speed,
 )
-from worldmodels.figures.simulator_tables import kind_of_frame
+from worldmodels.figures.simulator_tables import kind_of_frame, read_speeds
 from worldmodels.figures.style import SETTINGS, save_figure
 from worldmodels.models.acvp.action import factor_similarity
 from worldmodels.models.video.files import load_network
@@ -91,7 +91,9 @@ class PlotSimulators(Stage):
         """Error at the horizon nearest to 50 steps against speed, a panel a game."""
         assert self.speed is not None, "the rule gives it"
         by_game = grouped(self.errors)
-        batch, speeds = read_speeds(self.speed)
+        every_speed = read_speeds(self.speed)
+        batch = max(batch for own in every_speed.values() for batch, _ in own)
+        speeds = {name: {drawn: own[batch, drawn] for drawn in (True, False)} for name, own in every_speed.items()}
         horizon = min(SHOWN_HORIZON, self.block().experiment.evaluation.horizon)
         drawn, axes = panels(list(by_game))
         for game, simulators in by_game.items():
@@ -138,18 +140,6 @@ class PlotSimulators(Stage):
             rows.setdefault("real", pictures(real[[0, *ahead]]))
             rows[path.parent.name] = pictures(np.concatenate([real[:1], dream[[step - 1 for step in ahead]]]))
         return frame_strip(rows, ["last seen", *(f"{step} ahead" for step in ahead)])
-
-
-def read_speeds(path: Path) -> tuple[int, dict[str, dict[bool, float]]]:
-    """The largest batch of a speed.csv, and its imagined steps a second by simulator: with every frame drawn, and without."""
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    batch = max(int(row["batch"]) for row in rows)
-    found: dict[str, dict[bool, float]] = {}
-    for row in rows:
-        if int(row["batch"]) == batch:
-            found.setdefault(row["simulator"], {})[row["drawn"] == "True"] = float(row["steps_per_second"])
-    return batch, found
 
 
 def grouped(paths: list[Path]) -> dict[str, dict[str, list[Path]]]:

@@ -7,6 +7,7 @@ from worldmodels.config.simulator_blocks import TabulateSimulatorsBlock
 from worldmodels.figures.simulator_tables import (
     Scored,
     build_simulator_rows,
+    read_speeds,
     simulator_csv,
     simulator_latex,
     simulator_markdown,
@@ -23,6 +24,9 @@ class TabulateSimulators(Stage):
     Block: ClassVar = TabulateSimulatorsBlock
 
     errors: list[Path] = input_file("Errors of every simulator, GAME/seed-SEED/simulators/SIMULATOR/horizon.h5")
+    speed: Path | None = input_file(
+        "Imagined steps a second of every simulator, CSV; without, none are shown", default=None
+    )
     csv: Path = output_file("The table, CSV")
     markdown: Path = output_file("The table, Markdown")
     latex: Path = output_file("The table, LaTeX")
@@ -31,8 +35,9 @@ class TabulateSimulators(Stage):
         """Read, summarise, write."""
         options = self.block().experiment
         rows = build_simulator_rows(options, [read_scored(path) for path in self.errors])
-        write_text(self.csv, simulator_csv(rows, options.scale))
-        write_text(self.markdown, simulator_markdown(rows, options))
+        speeds = read_speeds(self.speed) if self.speed is not None else {}
+        write_text(self.csv, simulator_csv(rows, options.scale, speeds))
+        write_text(self.markdown, simulator_markdown(rows, options, speeds))
         write_text(self.latex, simulator_latex(rows, options))
 
 

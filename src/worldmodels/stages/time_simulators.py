@@ -1,7 +1,7 @@
 """Time the simulators of an experiment: imagined steps a second, drawn and not, for one game and for many at once.
 
 All are timed in turns in one process, so that a busy machine slows all alike: trust ratios more than rates. Timings are
-not the same bytes twice, so they stand in a file of their own and in no table.
+not the same bytes twice, so they stand in a file of their own, and in a table only where the experiment asks for it.
 """
 
 import csv
