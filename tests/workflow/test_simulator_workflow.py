@@ -65,9 +65,15 @@ def test_one_command_makes_every_product(checkout):
     assert "mean nothing" in (folder / "table.md").read_text()
     speeds = list(csv.DictReader((folder / "speed.csv").open()))
     assert len(speeds) == 3 * 2 * 2 and all(float(row["steps_per_second"]) > 0 for row in speeds)
-    for name in ("error", "training", "speed", "strip-pong"):
+    for name in ("error", "training", "speed", "agent", "strip-pong"):
         assert (folder / f"figures/{name}.svg").stat().st_size > 2000
     assert (folder / "videos/pong.mp4").stat().st_size > 2000
+    for name in ("pdt-0-100", "independent"):
+        played = list(csv.DictReader((folder / f"pong/seed-1/agent/{name}.csv").open()))
+        assert [row["chain_period"] for row in played] == ["1"] * 4 + ["5"] * 2 + ["20"] * 2
+        assert [row["policy"] for row in played] == ["random"] * 2 + ["agent"] * 6
+        assert all(0 <= float(row["agreement"]) <= 1 and float(row["error"]) > 0 for row in played[4:])
+        assert (folder / f"pong/seed-1/agent/{name}.mp4").stat().st_size > 2000
     with h5py.File(folder / "pong/seed-1/simulators/two-class/horizon.h5") as file:
         assert file["errors"].shape == (6, 50)
     record = json.loads((folder / "pong/seed-1/simulators/two-class/horizon.h5.provenance.json").read_text())

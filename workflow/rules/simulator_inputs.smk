@@ -63,6 +63,12 @@ def film_inputs(wildcards):
     return simulator_blocks.shown_inputs(CONFIG, wildcards.experiment, wildcards.game)
 
 
+@clear_errors
+def acting_inputs(wildcards):
+    """Input function: the simulator in which an agent acts, and the agent."""
+    return simulator_blocks.play_inputs(CONFIG, wildcards)
+
+
 def file_options(wildcards, input):
     """Options of a stage that name its input files, group by group."""
     return " ".join(f"--{name} {paths}" for name, paths in input.items())

@@ -18,6 +18,7 @@ FIGURE_TITLES = {
     "training": "Training of V and M",
     "temperature": "Score against temperature",
     "error": "Error of simulators, step by step ahead",
+    "agent": "Score of an agent inside simulators",
 }
 """Labels of the figures, by name."""
 SCALES = {

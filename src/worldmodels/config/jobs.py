@@ -63,6 +63,10 @@ FILES = {
     "tabulate_simulators": _in_experiment("tabulate_simulators", "table.csv", "table.md", "table.tex"),
     "plot_simulators": _in_experiment("plot_simulators-{figure}", "figures/{figure}.svg", "figures/{figure}.pdf"),
     "film_simulator": _in_experiment("film_simulator-{game}", "videos/{game}.mp4"),
+    "play_agent": _in_experiment(
+        "{game}/seed-{seed}/play_agent-{simulator}",
+        *(f"{{game}}/seed-{{seed}}/agent/{{simulator}}.{suffix}" for suffix in ("csv", "mp4")),
+    ),
     "train_vae": _in_seed("train_vae", "models/vae/", "weights.safetensors", "metrics.csv"),
     "encode_latents": _in_seed("encode_latents", "", "latents.h5"),
     "train_mdn_rnn": _in_seed("train_mdn_rnn", "models/mdn_rnn/", "weights.safetensors", "metrics.csv", "deaths.json"),
@@ -197,6 +201,7 @@ def _simulators(config: Config, experiment: str) -> Iterator[Job]:
                 yield trained
                 if simulator in options.scored:
                     yield _job(config, "evaluate_simulator", (trained.outputs[0], *test), **place)
+    yield from _agent_inside(config, experiment)
     yield from _simulator_report(config, experiment, games)
 
 
@@ -204,15 +209,22 @@ def _atari_frames(config: Config, experiment: str, game: str) -> Iterator[Job]:
     """The agent of a game where the workflow trains one, and the shards that an experiment reads."""
     dataset = simulator_blocks.game_dataset(config, experiment, game)
     agent = atari_blocks.agent_file(config, dataset)
-    if agent is not None and agent.startswith("results/agents/"):
-        name = config.atari_datasets[config.simulator_experiments[experiment].dataset].agent
-        start = config.atari_agents[name].start_from
-        yield _job(config, "train_agent", () if start is None else (start,), agent=name, game=game)
+    if agent is not None:
+        yield from _trained_agent(config, agent)
     stored = simulator_blocks.train_shards(config, experiment, game)
     for path in [*stored, *simulator_blocks.test_shards(config, experiment, game)]:
         split, shard = path.removesuffix(".h5").rsplit("/", 1)[1].split("-")
         inputs = () if agent is None else (agent,)
         yield _job(config, "collect_atari", inputs, dataset=dataset, split=split, shard=shard)
+
+
+def _trained_agent(config: Config, path: str) -> Iterator[Job]:
+    """The training of an agent, where its file is one that the workflow makes."""
+    if not path.startswith("results/agents/"):
+        return
+    name, game = path.split("/")[2:4]
+    start = config.atari_agents[name].start_from
+    yield _job(config, "train_agent", () if start is None else (start,), agent=name, game=game)
 
 
 def _simulator_report(config: Config, experiment: str, games: list[str]) -> Iterator[Job]:
@@ -228,6 +240,14 @@ def _simulator_report(config: Config, experiment: str, games: list[str]) -> Iter
         shown = simulator_blocks.shown_inputs(config, experiment, game)
         paths = tuple(path for group in shown.values() for path in group)
         yield _job(config, "film_simulator", paths, experiment=experiment, game=game)
+
+
+def _agent_inside(config: Config, experiment: str) -> Iterator[Job]:
+    """An agent acts inside simulators, if the experiment says so."""
+    for game, seed, simulator in simulator_blocks.played(config, experiment):
+        yield from _trained_agent(config, simulator_blocks.acting_agent(config, experiment, game))
+        place = {"experiment": experiment, "game": game, "seed": str(seed), "simulator": simulator}
+        yield _job(config, "play_agent", tuple(simulator_blocks.play_inputs(config, place).values()), **place)
 
 
 def _shards(config: Config, dataset: str) -> tuple[str, ...]:

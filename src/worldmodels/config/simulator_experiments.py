@@ -95,6 +95,26 @@ class SimulatorEvaluation(Options):
     speed_seconds: float = Field(5.0, gt=0, description="Time spent on each measurement of speed, seconds")
 
 
+class AgentPlay(Options):
+    """An agent that acts on what a simulator imagines; the real game takes the same actions beside it, and keeps the score."""
+
+    agent: str | None = Field(
+        None, description="Entry of `atari_agents`, or a trained agent's file; none is the agent of the data set"
+    )
+    simulators: list[Name] = Field(min_length=1, description="Rows of the table in which it acts")
+    chain_periods: list[Annotated[int, Field(ge=1)]] = Field(
+        [1, 5, 10, 50, 100],
+        min_length=1,
+        description="Steps from one real frame to the next, each tried; between them it sees predictions. With 1 all frames "
+        "are real. The film is of the longest",
+    )
+    games: int = Field(10, ge=1, le=64, description="Real games that keep the score, side by side")
+    steps: int = Field(1000, ge=2, description="Steps after which a game that is not over is cut off")
+    epsilon: float = Field(
+        0.05, ge=0, le=1, description="Share of its actions that are uniform instead (Oh et al. 2015)"
+    )
+
+
 class SimulatorExperiment(Options):
     """An experiment with simulators: frames, games, the simulators that are compared, and how they are scored."""
 
@@ -123,6 +143,7 @@ class SimulatorExperiment(Options):
     training: SimulatorEntry = Field(SimulatorEntry(), description="What all simulators share, where they are silent")
     simulators: dict[Name, SimulatorEntry] = Field(min_length=1, description="Rows of the table, by name")
     evaluation: SimulatorEvaluation = SimulatorEvaluation()
+    agent_play: AgentPlay | None = Field(None, description="An agent acts inside some of the simulators; not inherited")
 
     @model_validator(mode="after")
     def nothing_comes_twice(self) -> Self:
@@ -149,6 +170,18 @@ class SimulatorExperiment(Options):
                 self._check_weights_fit(name, entry.after)
         if not self.scored:
             raise ValueError("no simulator is scored: the table would be empty")
+        return self
+
+    @model_validator(mode="after")
+    def agent_can_see(self) -> Self:
+        """An agent acts in rows of the table that are trained and whose frames look like those that it learned on."""
+        for name in self.agent_play.simulators if self.agent_play else ():
+            if name not in self.scored:
+                raise ValueError(f"agent_play.simulators has '{name}', but the rows are {', '.join(self.scored)}")
+            if not self.simulators[name].learns or self.simulators[name].model.pixels == "two-class":
+                raise ValueError(
+                    f"agent_play.simulators has '{name}', which shows no frames that an agent could play by"
+                )
         return self
 
     def _check_weights_fit(self, name: str, after: str) -> None:

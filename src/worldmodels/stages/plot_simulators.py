@@ -1,6 +1,6 @@
 """Draw one figure of an experiment with simulators as SVG and PDF.
 
-error and speed: all games; training; a strip of one game's frames; and how alike its actions are to the networks.
+error, speed and an agent's score: all games; training; a strip of one game's frames; and how alike its actions are to the networks.
 """
 
 import csv
@@ -21,6 +21,7 @@ from worldmodels.figures.simulator_plots import (
     finish,
     frame_strip,
     panels,
+    plot_agent,
     plot_error,
     plot_losses,
     plot_similarity,
@@ -52,6 +53,7 @@ class PlotSimulators(Stage):
     metrics: list[Path] = input_file("For training: every simulator's training history", default=[])
     weights: list[Path] = input_file("For a strip and for actions: the weights of one game's simulators", default=[])
     shards: list[Path] = input_file("For a strip: the game's test shards", default=[])
+    played: list[Path] = input_file("For agent: scores of the agent inside simulators, SIMULATOR.csv", default=[])
     svg: Path = output_file("The figure, SVG")
     pdf: Path = output_file("The figure, PDF")
 
@@ -68,6 +70,7 @@ class PlotSimulators(Stage):
                 "speed": self.error_and_speed,
                 "training": self.training,
                 "actions": self.actions,
+                "agent": self.agent,
             }
             drawn = drawings.get(kind, self.strip)()
             save_figure(drawn, self.svg, self.pdf)
@@ -100,6 +103,22 @@ class PlotSimulators(Stage):
                 name: float(np.mean([seed[:, horizon - 1].mean() for seed in seeds])) for name, seeds in read.items()
             }
             plot_speed(axes[game], errors, speeds, horizon, batch)
+        finish(drawn, axes)
+        return drawn
+
+    def agent(self) -> plt.Figure:
+        """Score of an agent against how seldom it sees a real frame, a panel a game."""
+        by_game: dict[str, dict[str, list[Path]]] = {}
+        for path in self.played:  # GAME/seed-SEED/agent/SIMULATOR.csv
+            by_game.setdefault(path.parents[2].name, {}).setdefault(path.stem, []).append(path)
+        drawn, axes = panels(list(by_game))
+        for game, simulators in by_game.items():
+            read = {name: [read_returns(path) for path in paths] for name, paths in simulators.items()}
+            returns = {
+                name: {period: [seed["agent"][period] for seed in seeds] for period in seeds[0]["agent"]}
+                for name, seeds in read.items()
+            }
+            plot_agent(axes[game], returns, next(iter(read.values()))[0]["random"][1])
         finish(drawn, axes)
         return drawn
 
@@ -157,6 +176,15 @@ def grouped(paths: list[Path]) -> dict[str, dict[str, list[Path]]]:
     found: dict[str, dict[str, list[Path]]] = {}
     for path in paths:
         found.setdefault(path.parents[3].name, {}).setdefault(path.parent.name, []).append(path)
+    return found
+
+
+def read_returns(path: Path) -> dict[str, dict[int, list[float]]]:
+    """Returns of every game, by policy and chain period."""
+    found: dict[str, dict[int, list[float]]] = {}
+    with path.open(newline="") as file:
+        for row in csv.DictReader(file):
+            found.setdefault(row["policy"], {}).setdefault(int(row["chain_period"]), []).append(float(row["return"]))
     return found
 
 
