@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from worldmodels.config.atari_blocks import game_label
 from worldmodels.config.load import load_config
 from worldmodels.config.simulator_experiments import SimulatorEntry
 from worldmodels.config.simulators import RESOptions
 from worldmodels.config.video import convolution
 from worldmodels.errors import UserError
+from worldmodels.figures.claims import MIXED_GAMES, PREDICTED_GAMES
 from worldmodels.figures.claims import RES as CLAIMS
 from worldmodels.figures.claims_page import REPOSITORY, claims_text, numbers_text, read_reports
 from worldmodels.figures.simulator_judgement import (
@@ -19,6 +21,7 @@ from worldmodels.figures.simulator_judgement import (
     ErrorFalls,
     GainsShrink,
     LowerError,
+    answers,
     over_games,
     read_simulator_scores,
 )
@@ -168,6 +171,17 @@ def test_most_games_decide():
     assert over_games({"a": "unclear", "b": "does not hold", "c": "does not hold"}) == "does not hold"
 
 
+def test_claims_about_some_games_ask_no_others(tmp_path):
+    """Pong is not among the games in which mixing is better: a table of it alone says nothing of them."""
+    scores = read_simulator_scores(table(tmp_path / "a", LEVELS, games=("pong", "qbert")))
+    anywhere, here, elsewhere = (
+        LowerError("pdt-0-100", "pdt-0", 100, games) for games in ((), ("qbert",), ("bowling",))
+    )
+    assert "games: 2 hold" in anywhere.judge(scores).ours
+    assert here.judge(scores).ours.startswith("qbert, ") and answers(here, scores)
+    assert answers(anywhere, scores) and not answers(elsewhere, scores)
+
+
 def test_claims_are_answered_from_committed_tables(tmp_path):
     table(tmp_path / "atari-res", LEVELS, games=("pong", "qbert", "seaquest"))
     table(tmp_path / "atari-res-laptop", LEVELS, scale="laptop")
@@ -184,8 +198,14 @@ def test_claims_are_answered_from_committed_tables(tmp_path):
     assert r"\newcommand{\AtariResLaptopPdtZeroPongErrorFive}{1}" in numbers_text(reports)
 
 
+def test_games_that_claims_name_are_the_papers():
+    """Each of the ten games is said to be better off with one kind of training or the other."""
+    labels = {game_label(game) for game in CONFIG.simulator_experiments["atari-res"].games}
+    assert {*MIXED_GAMES, *PREDICTED_GAMES} == labels and len(MIXED_GAMES + PREDICTED_GAMES) == 10
+
+
 def test_every_row_that_a_claim_needs_is_in_the_papers_experiment():
-    rows = set(CONFIG.simulator_experiments["atari-res"].simulators)
+    rows = {name for paper in ("atari-res", "simulators") for name in CONFIG.simulator_experiments[paper].simulators}
     needed = {name for claim in CLAIMS.claims if claim.test for name in claim.test.variants()}
     assert needed <= rows and len(needed) > 10
 

@@ -7,7 +7,7 @@ import h5py
 import pytest
 
 pytestmark = pytest.mark.workflow
-GAMES, SIMULATORS = 10, 24
+GAMES, SIMULATORS = 10, 26
 
 
 def test_paper_scale_is_planned(checkout):
