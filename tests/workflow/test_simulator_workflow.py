@@ -74,6 +74,13 @@ def test_one_command_makes_every_product(checkout):
         assert [row["policy"] for row in played] == ["random"] * 2 + ["agent"] * 6
         assert all(0 <= float(row["agreement"]) <= 1 and float(row["error"]) > 0 for row in played[4:])
         assert (folder / f"pong/seed-1/agent/{name}.mp4").stat().st_size > 2000
+    (agent,) = csv.DictReader((folder / "agents.csv").open())
+    assert (agent["agent"], agent["game"], agent["paper_dqn"], agent["verdict"]) == (
+        "dqn-smoke",
+        "pong",
+        "20.88",
+        "smaller scale",
+    )
     with h5py.File(folder / "pong/seed-1/simulators/two-class/horizon.h5") as file:
         assert file["errors"].shape == (6, 50)
     record = json.loads((folder / "pong/seed-1/simulators/two-class/horizon.h5.provenance.json").read_text())

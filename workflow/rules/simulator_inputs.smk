@@ -46,6 +46,16 @@ def every_simulator(name):
     return paths
 
 
+def agent_scores(name):
+    """Input function: one file of every agent that plays for the experiment."""
+
+    @clear_errors
+    def paths(wildcards):
+        return simulator_blocks.agent_score_files(CONFIG, wildcards.experiment, name)
+
+    return paths
+
+
 @clear_errors
 def timed_weights(wildcards):
     return simulator_blocks.timed_weights(CONFIG, wildcards.experiment)

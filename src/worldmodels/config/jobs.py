@@ -59,6 +59,7 @@ FILES = {
     ),
     "train_simulator": _of_simulator("train_simulator", "weights.safetensors", "metrics.csv"),
     "evaluate_simulator": _of_simulator("evaluate_simulator", "horizon.h5"),
+    "tabulate_agents": _in_experiment("tabulate_agents", "agents.csv", "agents.md"),
     "time_simulators": _in_experiment("time_simulators", "speed.csv"),
     "tabulate_simulators": _in_experiment("tabulate_simulators", "table.csv", "table.md", "table.tex"),
     "plot_simulators": _in_experiment("plot_simulators-{figure}", "figures/{figure}.svg", "figures/{figure}.pdf"),
@@ -230,6 +231,9 @@ def _trained_agent(config: Config, path: str) -> Iterator[Job]:
 def _simulator_report(config: Config, experiment: str, games: list[str]) -> Iterator[Job]:
     errors = simulator_blocks.simulator_files(config, experiment, "horizon.h5")
     yield _job(config, "tabulate_simulators", tuple(errors), experiment=experiment)
+    scores = [simulator_blocks.agent_score_files(config, experiment, name) for name in ("score.json", "episodes.csv")]
+    if scores[0]:
+        yield _job(config, "tabulate_agents", (*scores[0], *scores[1]), experiment=experiment)
     timed = simulator_blocks.timed_weights(config, experiment)
     yield _job(config, "time_simulators", tuple(timed), experiment=experiment)
     for figure in simulator_blocks.figure_names(config, experiment):

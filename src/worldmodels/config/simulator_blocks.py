@@ -1,7 +1,7 @@
 """Who makes what in experiments with simulators: their paths and config blocks."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -46,6 +46,13 @@ class TabulateSimulatorsBlock(Options):
     """Block of tabulate_simulators: the experiment as a whole."""
 
     experiment: SimulatorExperiment
+
+
+class TabulateAgentsBlock(Options):
+    """Block of tabulate_agents."""
+
+    title: str
+    scale: Literal["paper", "laptop", "smoke"]
 
 
 class PlotSimulatorsBlock(TabulateSimulatorsBlock):
@@ -248,6 +255,16 @@ def played_files(config: Config, experiment: str, suffix: str) -> list[str]:
     return [f"{folder}/{game}/seed-{seed}/agent/{name}.{suffix}" for game, seed, name in played(config, experiment)]
 
 
+def agent_score_files(config: Config, experiment: str, name: str) -> list[str]:
+    """One file of every agent that the workflow trains for an experiment: to play its frames, or inside its simulators."""
+    options = simulator_experiment(config, experiment)
+    paths: dict[str, None] = {}
+    for game in map(game_label, options.games):
+        paths[agent_file(config, game_dataset(config, experiment, game)) or ""] = None
+        paths[acting_agent(config, experiment, game) if options.agent_play else ""] = None
+    return [f"{path.rsplit('/', 1)[0]}/{name}" for path in paths if path.startswith("results/agents/")]
+
+
 def simulator_block(config: Config, stage: str, place: Mapping[str, str]) -> Options:
     """The config block of a stage of an experiment with simulators. place: the rule's wildcards."""
     name = place["experiment"]
@@ -264,12 +281,14 @@ def simulator_block(config: Config, stage: str, place: Mapping[str, str]) -> Opt
         return FilmSimulatorBlock(title=options.title, kinds=kinds_of(options), **window)
     if stage == "plot_simulators":
         return PlotSimulatorsBlock(experiment=options, kinds=kinds_of(options))
+    if stage == "tabulate_agents":
+        return TabulateAgentsBlock(title=options.title, scale=options.scale)
     return TabulateSimulatorsBlock(experiment=options)
 
 
 SIMULATOR_STAGES = (
     *("train_simulator", "evaluate_simulator", "time_simulators"),
-    *("tabulate_simulators", "plot_simulators", "film_simulator", "play_agent"),
+    *("tabulate_simulators", "plot_simulators", "film_simulator", "play_agent", "tabulate_agents"),
 )
 
 
@@ -296,7 +315,8 @@ def has_action_factors(entry: SimulatorEntry) -> bool:
 def simulator_products(config: Config, experiment: str) -> list[str]:
     """Everything that people look at: tables, figures, films."""
     folder = f"results/{experiment}"
-    tables = [f"{folder}/{name}" for name in ("table.csv", "table.md", "table.tex", "speed.csv")]
+    agents = ("agents.csv", "agents.md") if agent_score_files(config, experiment, "score.json") else ()
+    tables = [f"{folder}/{name}" for name in ("table.csv", "table.md", "table.tex", "speed.csv", *agents)]
     figures = [
         f"{folder}/figures/{name}.{suffix}" for name in figure_names(config, experiment) for suffix in ("svg", "pdf")
     ]
