@@ -193,7 +193,9 @@ def test_unknown_names_get_the_nearest(config):
         simulator_blocks.simulator_entry(config, "atari-res-smoke", "pdt-0-10")
     with pytest.raises(UserError, match=r"no game 'pomg'. Did you mean 'pong'"):
         simulator_blocks.game_dataset(config, "atari-res-smoke", "pomg")
-    with pytest.raises(UserError, match=r"no figure 'eror'; it has error, training, speed, agent, strip-pong"):
+    with pytest.raises(
+        UserError, match=r"no figure 'eror'; it has error, training, speed, schemes, frames, agent, strip-pong"
+    ):
         simulator_blocks.figure_inputs(config, "atari-res-smoke", "eror")
 
 

@@ -55,17 +55,19 @@ def test_one_command_makes_every_product(checkout):
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-6000:]
     folder = checkout.folder / "results" / "atari-res-smoke"
     rows = {row["simulator"]: row for row in csv.DictReader((folder / "table.csv").open())}
-    assert list(rows) == ["pdt-0-100", "independent", "two-class"]
+    assert list(rows) == ["pdt-0", "pdt-0-100-half", "pdt-0-100", "independent", "two-class"]
+    assert [row["training_updates"] for row in rows.values()] == ["4", "2", "4", "4", "4"]
     assert all(float(row["error_50"]) > 0 and not row["error_100"] for row in rows.values()), "it looks 50 steps ahead"
     assert 0 <= float(rows["pdt-0-100"]["reward_accuracy"]) <= 1 and not rows["independent"]["reward_accuracy"]
+    assert rows["pdt-0"]["no_reward"] == rows["pdt-0-100"]["no_reward"] != "" and not rows["independent"]["no_reward"]
     assert int(rows["independent"]["operations"]) < int(rows["independent"]["operations_drawn"])
     copies = {name: row["copy_last_1"] for name, row in rows.items()}
     assert copies["pdt-0-100"] == copies["independent"], "all are scored on the same sequences"
     assert {row["verdict"] for row in rows.values()} == {"smaller scale"}
     assert "mean nothing" in (folder / "table.md").read_text()
     speeds = list(csv.DictReader((folder / "speed.csv").open()))
-    assert len(speeds) == 3 * 2 * 2 and all(float(row["steps_per_second"]) > 0 for row in speeds)
-    for name in ("error", "training", "speed", "agent", "strip-pong"):
+    assert len(speeds) == 5 * 2 * 2 and all(float(row["steps_per_second"]) > 0 for row in speeds)
+    for name in ("error", "training", "speed", "schemes", "frames", "agent", "strip-pong"):
         assert (folder / f"figures/{name}.svg").stat().st_size > 2000
     assert (folder / "videos/pong.mp4").stat().st_size > 2000
     for name in ("pdt-0-100", "independent"):
@@ -101,7 +103,7 @@ def test_one_command_makes_every_product(checkout):
     assert checkout.planned("smoke_simulators") == {}
     checkout.edit("config.yaml", "sequences: 6, horizon: 50", "sequences: 5, horizon: 50")
     planned = checkout.planned("results/atari-res-smoke/table.csv")
-    assert planned == {"evaluate_simulator": 3, "tabulate_simulators": 1}
+    assert planned == {"evaluate_simulator": 5, "tabulate_simulators": 1}
 
 
 def test_simulator_learns_while_an_agent_plays(checkout):

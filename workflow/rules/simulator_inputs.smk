@@ -36,12 +36,12 @@ def test_frames(wildcards):
     return simulator_blocks.test_shards(CONFIG, wildcards.experiment, wildcards.game)
 
 
-def every_simulator(name):
-    """Input function: one file of every simulator in the experiment's table."""
+def every_simulator(name, stages=False):
+    """Input function: one file of every simulator in the experiment's table; of the stages of curricula too."""
 
     @clear_errors
     def paths(wildcards):
-        return simulator_blocks.simulator_files(CONFIG, wildcards.experiment, name)
+        return simulator_blocks.simulator_files(CONFIG, wildcards.experiment, name, stages=stages)
 
     return paths
 

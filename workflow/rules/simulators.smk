@@ -98,6 +98,7 @@ rule time_simulators:
 rule tabulate_simulators:
     input:
         errors=every_simulator("horizon.h5"),
+        weights=every_simulator("weights.safetensors", stages=True),
     output:
         csv=report(
             "results/{experiment}/table.csv",
@@ -138,7 +139,7 @@ rule tabulate_simulators:
         config=stage_config("tabulate_simulators"),
         code=code_of("tabulate_simulators"),
     shell:
-        "python -m worldmodels tabulate_simulators --errors {input.errors} "
+        "python -m worldmodels tabulate_simulators --errors {input.errors} --weights {input.weights} "
         "--csv {output.csv} --markdown {output.markdown} --latex {output.latex} "
         "--config {params.config:q} --threads {threads} --log {log}"
 

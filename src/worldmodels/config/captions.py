@@ -18,6 +18,8 @@ FIGURE_TITLES = {
     "training": "Training of V and M",
     "temperature": "Score against temperature",
     "error": "Error of simulators, step by step ahead",
+    "schemes": "Error by how training mixes real and predicted frames",
+    "frames": "Error against frames seen in training",
     "agent": "Score of an agent inside simulators",
 }
 """Labels of the figures, by name."""

@@ -230,7 +230,8 @@ def _trained_agent(config: Config, path: str) -> Iterator[Job]:
 
 def _simulator_report(config: Config, experiment: str, games: list[str]) -> Iterator[Job]:
     errors = simulator_blocks.simulator_files(config, experiment, "horizon.h5")
-    yield _job(config, "tabulate_simulators", tuple(errors), experiment=experiment)
+    weights = simulator_blocks.simulator_files(config, experiment, "weights.safetensors", stages=True)
+    yield _job(config, "tabulate_simulators", (*errors, *weights), experiment=experiment)
     scores = [simulator_blocks.agent_score_files(config, experiment, name) for name in ("score.json", "episodes.csv")]
     if scores[0]:
         yield _job(config, "tabulate_agents", (*scores[0], *scores[1]), experiment=experiment)

@@ -1,6 +1,7 @@
 """Who makes what in experiments with simulators: their paths and config blocks."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Literal
 
 from pydantic import Field
@@ -293,16 +294,20 @@ SIMULATOR_STAGES = (
 
 
 def figure_names(config: Config, experiment: str) -> list[str]:
-    """Figures of an experiment: curves of all games, and a strip of frames for each; where actions have factors, how alike."""
+    """Figures of an experiment: curves of all games, and a strip of frames for each; where actions have factors, how alike.
+
+    Rows that differ in one thing alone have a figure of it: how training mixes frames, or how long it was.
+    """
     options = simulator_experiment(config, experiment)
     factored = any(has_action_factors(entry) for entry in options.scored.values())
     kinds = ("strip", "actions") if factored else ("strip",)
-    scores = ["agent"] if options.agent_play else []
+    asked = {"schemes": options.schemes, "frames": options.budgets, "agent": options.agent_play}
+    there = [figure for figure, reason in asked.items() if reason]
     return [
         "error",
         "training",
         "speed",
-        *scores,
+        *there,
         *(f"{kind}-{game_label(game)}" for kind in kinds for game in options.games),
     ]
 
@@ -330,19 +335,31 @@ def figure_inputs(config: Config, experiment: str, figure: str) -> dict[str, lis
     if figure not in figure_names(config, experiment):
         known = ", ".join(figure_names(config, experiment))
         raise UserError(f"experiment '{experiment}' has no figure '{figure}'; it has {known}.")
-    if figure == "error":
-        return {"errors": simulator_files(config, experiment, "horizon.h5")}
-    if figure == "training":
-        return {"metrics": simulator_files(config, experiment, "metrics.csv", stages=True)}
-    if figure == "speed":
-        errors = simulator_files(config, experiment, "horizon.h5")
-        return {"errors": errors, "speed": [f"results/{experiment}/speed.csv"]}
-    if figure == "agent":
-        return {"played": played_files(config, experiment, "csv")}
+    options, speed = simulator_experiment(config, experiment), [f"results/{experiment}/speed.csv"]
+    errors = partial(_of_rows, config, experiment, "horizon.h5")
+    budgets = [name for names in options.budgets for name in names]
+    of_all_games = {
+        "error": lambda: {"errors": errors([*options.scored])},
+        "speed": lambda: {"errors": errors([*options.scored]), "speed": speed},
+        "schemes": lambda: {"errors": errors(options.schemes)},
+        "frames": lambda: {
+            "errors": errors(budgets),
+            "weights": _of_rows(config, experiment, "weights.safetensors", budgets),
+        },
+        "training": lambda: {"metrics": simulator_files(config, experiment, "metrics.csv", stages=True)},
+        "agent": lambda: {"played": played_files(config, experiment, "csv")},
+    }
+    if figure in of_all_games:
+        return of_all_games[figure]()
     kind, game = figure.split("-", 1)
     if kind == "actions":
         return {"weights": factored_weights(config, experiment, game)}
     return shown_inputs(config, experiment, game)
+
+
+def _of_rows(config: Config, experiment: str, name: str, rows: list[str]) -> list[str]:
+    """One file of some rows of the table."""
+    return [path for path in simulator_files(config, experiment, name) if path.split("/")[-2] in rows]
 
 
 def factored_weights(config: Config, experiment: str, game: str) -> list[str]:

@@ -196,6 +196,34 @@ class SimulatorExperiment(Options):
         """The rows of the table, by name."""
         return {name: entry for name, entry in self.simulators.items() if entry.scored}
 
+    @property
+    def schemes(self) -> list[str]:
+        """The most rows that differ in nothing but how their training mixes real and predicted frames; none where there is one."""
+        groups = [self._longest_of_each_scheme(names) for names in self._alike("scheme", "updates")]
+        largest = max(groups, key=len)
+        return largest if len(largest) > 1 else []
+
+    def _longest_of_each_scheme(self, names: list[str]) -> list[str]:
+        longest: dict[str, str] = {}
+        for name in sorted(names, key=lambda name: self.simulators[name].updates):
+            longest[self.simulators[name].scheme] = name
+        return [name for name in names if name in longest.values()]
+
+    @property
+    def budgets(self) -> list[list[str]]:
+        """Rows that differ in nothing but the number of updates, from few to many, wherever there are two or more."""
+        groups = (sorted(names, key=lambda name: self.simulators[name].updates) for names in self._alike("updates"))
+        return [names for names in groups if len(names) > 1]
+
+    def _alike(self, *but: str) -> list[list[str]]:
+        """The rows that are trained, in groups that differ in nothing but these options of their training."""
+        groups: dict[str, list[str]] = {}
+        for name, entry in self.scored.items():
+            if entry.learns:
+                rest = entry.training.model_dump_json(exclude={*but})
+                groups.setdefault(f"{entry.after} {rest}", []).append(name)
+        return list(groups.values()) or [[]]
+
     def chain(self, name: str) -> list[str]:
         """The simulators whose trainings lead to this one, the first of them first; itself last."""
         earlier = self.simulators[name].after

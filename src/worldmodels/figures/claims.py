@@ -230,7 +230,7 @@ RES = Paper(
             LowerError("bptt-15-2", "pdt-100", 100),
         ),
         Claim(
-            "above all in Riverraid",
+            "dramatically so in Riverraid; tested here is that it helps there at all",
             ORDER,
             SECTION,
             LowerError("bptt-15-2", "pdt-100", 100, ("riverraid",)),

@@ -65,6 +65,26 @@ def plot_error(axes: Axes, errors: Curves, copy_last: Mapping[str, np.ndarray]) 
     axes.set(xlabel="steps ahead", ylabel="squared error, thousandths")
 
 
+def plot_frames(
+    axes: Axes, series: Mapping[str, Sequence[tuple[float, Sequence[np.ndarray]]]], horizons: Sequence[int]
+) -> None:
+    """Error some steps ahead against frames seen in training: a colour a simulator, a stroke a horizon, with its band.
+
+    series: by simulator, for each length of its training the frames seen and the errors (N, K) of each training seed.
+    """
+    for index, (name, points) in enumerate(series.items()):
+        frames = [seen for seen, _ in points]
+        means = np.stack([np.mean([seed.mean(axis=0) for seed in seeds], axis=0) for _, seeds in points])  # (P, K)
+        low, high = (np.stack(ends) for ends in zip(*(band(seeds) for _, seeds in points), strict=True))
+        for number, horizon in enumerate(horizons):
+            look = {"color": line_of(index)["color"], "linestyle": STYLES[number % len(STYLES)], "marker": "o"}
+            axes.plot(frames, means[:, horizon - 1] * THOUSANDTHS, label=f"{name}, {horizon} ahead", **look)
+            below, above = (end[:, horizon - 1] * THOUSANDTHS for end in (low, high))
+            axes.fill_between(frames, below, above, color=look["color"], alpha=0.15, linewidth=0)
+    axes.set(xscale="log", xlabel="frames seen in training", ylabel="squared error, thousandths")
+    axes.set_ylim(bottom=0)
+
+
 def band(seeds: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """What lies around a curve: the range over training seeds, or with one seed 95 % of its mean over sequences, (K,) each."""
     if len(seeds) > 1:

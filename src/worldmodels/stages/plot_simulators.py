@@ -1,6 +1,6 @@
 """Draw one figure of an experiment with simulators as SVG and PDF.
 
-error, speed and an agent's score: all games; training; a strip of one game's frames; and how alike its actions are to the networks.
+error, of all simulators or of those that differ in one thing, speed and an agent's score: all games; training; a strip of one game's frames; and how alike its actions are to the networks.
 """
 
 import csv
@@ -14,7 +14,7 @@ import torch
 from matplotlib import pyplot as plt
 
 from worldmodels.config.simulator_blocks import PlotSimulatorsBlock, simulator_modules
-from worldmodels.config.simulator_experiments import HORIZONS
+from worldmodels.config.simulator_experiments import HORIZONS, SimulatorEntry
 from worldmodels.figures.simulator_films import enlarged
 from worldmodels.figures.simulator_plots import (
     ACTION_NAMES,
@@ -23,21 +23,24 @@ from worldmodels.figures.simulator_plots import (
     panels,
     plot_agent,
     plot_error,
+    plot_frames,
     plot_losses,
     plot_similarity,
     plot_speed,
 )
-from worldmodels.figures.simulator_tables import kind_of_frame
+from worldmodels.figures.simulator_tables import frames_seen, kind_of_frame
 from worldmodels.figures.style import SETTINGS, save_figure
 from worldmodels.models.acvp.action import factor_similarity
 from worldmodels.models.video.files import load_network
 from worldmodels.simulators.error_file import read_errors
-from worldmodels.simulators.load import load_simulator
+from worldmodels.simulators.load import load_simulator, updates_made
 from worldmodels.simulators.sequences import imagined_frames, shown_sequence
 from worldmodels.stages.stage import Stage, input_file, output_file
 from worldmodels.stages.stage import main as run_stage
 
 STRIP_HEIGHT = 210
+SHORT_AND_LONG = (5, 10, 100)
+"""Steps ahead whose errors are set against frames seen (Chiappa et al. 2017)."""
 SHOWN_HORIZON = 50
 """Steps ahead at which error is set against speed."""
 
@@ -48,10 +51,13 @@ class PlotSimulators(Stage):
     Block: ClassVar = PlotSimulatorsBlock
 
     figure: str
-    errors: list[Path] = input_file("For error and speed: every simulator's errors", default=[])
+    errors: list[Path] = input_file("For error, schemes, frames and speed: the simulators' errors", default=[])
     speed: Path | None = input_file("For speed: imagined steps a second, CSV", default=None)
     metrics: list[Path] = input_file("For training: every simulator's training history", default=[])
-    weights: list[Path] = input_file("For a strip and for actions: the weights of one game's simulators", default=[])
+    weights: list[Path] = input_file(
+        "For a strip and for actions: the weights of one game's simulators; for frames: of all that have errors",
+        default=[],
+    )
     shards: list[Path] = input_file("For a strip: the game's test shards", default=[])
     played: list[Path] = input_file("For agent: scores of the agent inside simulators, SIMULATOR.csv", default=[])
     svg: Path = output_file("The figure, SVG")
@@ -67,6 +73,8 @@ class PlotSimulators(Stage):
             kind, _, _ = self.figure.partition("-")
             drawings = {
                 "error": self.error,
+                "schemes": self.error,
+                "frames": self.error_and_frames,
                 "speed": self.error_and_speed,
                 "training": self.training,
                 "actions": self.actions,
@@ -87,6 +95,25 @@ class PlotSimulators(Stage):
             drawn_already = {kind for name, kind in kinds.items() if entries[name].copies}
             copied = {kind: read[name][0].copy_last for name, kind in kinds.items() if kind not in drawn_already}
             plot_error(axes[game], curves, copied)
+        finish(drawn, axes)
+        return drawn
+
+    def error_and_frames(self) -> plt.Figure:
+        """Error at some horizons against frames seen in training, a panel a game."""
+        errors, weights, options = grouped(self.errors), grouped(self.weights), self.block().experiment
+        horizons = [horizon for horizon in SHORT_AND_LONG if horizon <= options.evaluation.horizon]
+        drawn, axes = panels(list(errors))
+        for game in errors:
+            points = {
+                name: (
+                    frames_in(options.simulators[name], weights[game][name]),
+                    [read_errors(path)[0].errors for path in errors[game][name]],
+                )
+                for name in errors[game]
+            }
+            plot_frames(
+                axes[game], {names[-1]: [points[name] for name in names] for names in options.budgets}, horizons
+            )
         finish(drawn, axes)
         return drawn
 
@@ -157,6 +184,12 @@ class PlotSimulators(Stage):
             rows.setdefault("real", pictures(real[[0, *ahead]]))
             rows[path.parent.name] = pictures(np.concatenate([real[:1], dream[[step - 1 for step in ahead]]]))
         return frame_strip(rows, ["last seen", *(f"{step} ahead" for step in ahead)])
+
+
+def frames_in(entry: SimulatorEntry, weights: list[Path]) -> float:
+    """Frames seen in a simulator's training, mean over training seeds."""
+    made = [updates_made(path) for path in weights]
+    return float(np.mean([frames_seen([entry], [entry.updates if one is None else one]) for one in made]))
 
 
 def read_speeds(path: Path) -> tuple[int, dict[str, dict[bool, float]]]:
