@@ -15,7 +15,7 @@ from worldmodels.config.load import load_config
 from worldmodels.config.simulator_blocks import simulator_files, simulator_products
 
 pytestmark = pytest.mark.workflow
-GAMES, SIMULATORS = 10, 24
+GAMES, SIMULATORS = 10, 26
 
 
 def test_paper_scale_is_planned(checkout):
@@ -62,19 +62,34 @@ def test_one_command_makes_every_product(edited_simulated):
     checkout = edited_simulated
     folder = checkout.folder / "results" / "atari-res-smoke"
     rows = {row["simulator"]: row for row in csv.DictReader((folder / "table.csv").open())}
-    assert list(rows) == ["pdt-0-100", "independent", "two-class"]
+    assert list(rows) == ["pdt-0", "pdt-0-100-half", "pdt-0-100", "independent", "two-class"]
+    assert [row["training_updates"] for row in rows.values()] == ["4", "2", "4", "4", "4"]
     assert all(float(row["error_50"]) > 0 and not row["error_100"] for row in rows.values()), "it looks 50 steps ahead"
     assert 0 <= float(rows["pdt-0-100"]["reward_accuracy"]) <= 1 and not rows["independent"]["reward_accuracy"]
+    assert rows["pdt-0"]["no_reward"] == rows["pdt-0-100"]["no_reward"] != "" and not rows["independent"]["no_reward"]
     assert int(rows["independent"]["operations"]) < int(rows["independent"]["operations_drawn"])
     copies = {name: row["copy_last_1"] for name, row in rows.items()}
     assert copies["pdt-0-100"] == copies["independent"], "all are scored on the same sequences"
     assert {row["verdict"] for row in rows.values()} == {"smaller scale"}
     assert "mean nothing" in (folder / "table.md").read_text()
     speeds = list(csv.DictReader((folder / "speed.csv").open()))
-    assert len(speeds) == 3 * 2 * 2 and all(float(row["steps_per_second"]) > 0 for row in speeds)
-    for name in ("error", "training", "speed", "strip-pong"):
+    assert len(speeds) == 5 * 2 * 2 and all(float(row["steps_per_second"]) > 0 for row in speeds)
+    for name in ("error", "training", "speed", "schemes", "frames", "agent", "strip-pong"):
         assert (folder / f"figures/{name}.svg").stat().st_size > 2000
     assert (folder / "videos/pong.mp4").stat().st_size > 2000
+    for name in ("pdt-0-100", "independent"):
+        played = list(csv.DictReader((folder / f"pong/seed-1/agent/{name}.csv").open()))
+        assert [row["chain_period"] for row in played] == ["1"] * 4 + ["5"] * 2 + ["20"] * 2
+        assert [row["policy"] for row in played] == ["random"] * 2 + ["agent"] * 6
+        assert all(0 <= float(row["agreement"]) <= 1 and float(row["error"]) > 0 for row in played[4:])
+        assert (folder / f"pong/seed-1/agent/{name}.mp4").stat().st_size > 2000
+    (agent,) = csv.DictReader((folder / "agents.csv").open())
+    assert (agent["agent"], agent["game"], agent["paper_dqn"], agent["verdict"]) == (
+        "dqn-smoke",
+        "pong",
+        "20.88",
+        "smaller scale",
+    )
     with h5py.File(folder / "pong/seed-1/simulators/two-class/horizon.h5") as file:
         assert file["errors"].shape == (6, 50)
     record = json.loads((folder / "pong/seed-1/simulators/two-class/horizon.h5.provenance.json").read_text())
@@ -98,7 +113,7 @@ def test_one_command_makes_every_product(edited_simulated):
     assert checkout.planned("smoke_simulators") == {}
     checkout.edit("config.yaml", "sequences: 6, horizon: 50", "sequences: 5, horizon: 50")
     planned = checkout.planned("results/atari-res-smoke/table.csv")
-    assert planned == {"evaluate_simulator": 3, "tabulate_simulators": 1}
+    assert planned == {"evaluate_simulator": 5, "tabulate_simulators": 1}
 
 
 @pytest.mark.timeout(600)

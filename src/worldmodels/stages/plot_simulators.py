@@ -1,6 +1,6 @@
 """Draw one figure of an experiment with simulators as SVG and PDF.
 
-error and speed: all games; training; a strip of one game's frames; and how alike its actions are to the networks.
+error, of all simulators or of those that differ in one thing, speed and an agent's score: all games; training; a strip of one game's frames; and how alike its actions are to the networks.
 """
 
 import csv
@@ -14,29 +14,33 @@ import torch
 from matplotlib import pyplot as plt
 
 from worldmodels.config.simulator_blocks import PlotSimulatorsBlock, simulator_modules
-from worldmodels.config.simulator_experiments import HORIZONS
+from worldmodels.config.simulator_experiments import HORIZONS, SimulatorEntry
 from worldmodels.figures.simulator_films import enlarged
 from worldmodels.figures.simulator_plots import (
     ACTION_NAMES,
     finish,
     frame_strip,
     panels,
+    plot_agent,
     plot_error,
+    plot_frames,
     plot_losses,
     plot_similarity,
     plot_speed,
 )
-from worldmodels.figures.simulator_tables import kind_of_frame, read_speeds
+from worldmodels.figures.simulator_tables import frames_seen, kind_of_frame, read_speeds
 from worldmodels.figures.style import SETTINGS, save_figure
 from worldmodels.models.acvp.action import factor_similarity
 from worldmodels.models.video.files import load_network
 from worldmodels.simulators.error_file import read_errors
-from worldmodels.simulators.load import load_simulator
+from worldmodels.simulators.load import load_simulator, updates_made
 from worldmodels.simulators.sequences import imagined_frames, shown_sequence
 from worldmodels.stages.stage import Stage, input_file, output_file
 from worldmodels.stages.stage import main as run_stage
 
 STRIP_HEIGHT = 210
+SHORT_AND_LONG = (5, 10, 100)
+"""Steps ahead whose errors are set against frames seen (Chiappa et al. 2017)."""
 SHOWN_HORIZON = 50
 """Steps ahead at which error is set against speed."""
 
@@ -47,11 +51,15 @@ class PlotSimulators(Stage):
     Block: ClassVar = PlotSimulatorsBlock
 
     figure: str
-    errors: list[Path] = input_file("For error and speed: every simulator's errors", default=[])
+    errors: list[Path] = input_file("For error, schemes, frames and speed: the simulators' errors", default=[])
     speed: Path | None = input_file("For speed: imagined steps a second, CSV", default=None)
     metrics: list[Path] = input_file("For training: every simulator's training history", default=[])
-    weights: list[Path] = input_file("For a strip and for actions: the weights of one game's simulators", default=[])
+    weights: list[Path] = input_file(
+        "For a strip and for actions: the weights of one game's simulators; for frames: of all that have errors",
+        default=[],
+    )
     shards: list[Path] = input_file("For a strip: the game's test shards", default=[])
+    played: list[Path] = input_file("For agent: scores of the agent inside simulators, SIMULATOR.csv", default=[])
     svg: Path = output_file("The figure, SVG")
     pdf: Path = output_file("The figure, PDF")
 
@@ -65,9 +73,12 @@ class PlotSimulators(Stage):
             kind, _, _ = self.figure.partition("-")
             drawings = {
                 "error": self.error,
+                "schemes": self.error,
+                "frames": self.error_and_frames,
                 "speed": self.error_and_speed,
                 "training": self.training,
                 "actions": self.actions,
+                "agent": self.agent,
             }
             drawn = drawings.get(kind, self.strip)()
             save_figure(drawn, self.svg, self.pdf)
@@ -87,6 +98,25 @@ class PlotSimulators(Stage):
         finish(drawn, axes)
         return drawn
 
+    def error_and_frames(self) -> plt.Figure:
+        """Error at some horizons against frames seen in training, a panel a game."""
+        errors, weights, options = grouped(self.errors), grouped(self.weights), self.block().experiment
+        horizons = [horizon for horizon in SHORT_AND_LONG if horizon <= options.evaluation.horizon]
+        drawn, axes = panels(list(errors))
+        for game in errors:
+            points = {
+                name: (
+                    frames_in(options.simulators[name], weights[game][name]),
+                    [read_errors(path)[0].errors for path in errors[game][name]],
+                )
+                for name in errors[game]
+            }
+            plot_frames(
+                axes[game], {names[-1]: [points[name] for name in names] for names in options.budgets}, horizons
+            )
+        finish(drawn, axes)
+        return drawn
+
     def error_and_speed(self) -> plt.Figure:
         """Error at the horizon nearest to 50 steps against speed, a panel a game."""
         assert self.speed is not None, "the rule gives it"
@@ -102,6 +132,22 @@ class PlotSimulators(Stage):
                 name: float(np.mean([seed[:, horizon - 1].mean() for seed in seeds])) for name, seeds in read.items()
             }
             plot_speed(axes[game], errors, speeds, horizon, batch)
+        finish(drawn, axes)
+        return drawn
+
+    def agent(self) -> plt.Figure:
+        """Score of an agent against how seldom it sees a real frame, a panel a game."""
+        by_game: dict[str, dict[str, list[Path]]] = {}
+        for path in self.played:  # GAME/seed-SEED/agent/SIMULATOR.csv
+            by_game.setdefault(path.parents[2].name, {}).setdefault(path.stem, []).append(path)
+        drawn, axes = panels(list(by_game))
+        for game, simulators in by_game.items():
+            read = {name: [read_returns(path) for path in paths] for name, paths in simulators.items()}
+            returns = {
+                name: {period: [seed["agent"][period] for seed in seeds] for period in seeds[0]["agent"]}
+                for name, seeds in read.items()
+            }
+            plot_agent(axes[game], returns, next(iter(read.values()))[0]["random"][1])
         finish(drawn, axes)
         return drawn
 
@@ -142,11 +188,26 @@ class PlotSimulators(Stage):
         return frame_strip(rows, ["last seen", *(f"{step} ahead" for step in ahead)])
 
 
+def frames_in(entry: SimulatorEntry, weights: list[Path]) -> float:
+    """Frames seen in a simulator's training, mean over training seeds."""
+    made = [updates_made(path) for path in weights]
+    return float(np.mean([frames_seen([entry], [entry.updates if one is None else one]) for one in made]))
+
+
 def grouped(paths: list[Path]) -> dict[str, dict[str, list[Path]]]:
     """Files by game and simulator, in their order."""
     found: dict[str, dict[str, list[Path]]] = {}
     for path in paths:
         found.setdefault(path.parents[3].name, {}).setdefault(path.parent.name, []).append(path)
+    return found
+
+
+def read_returns(path: Path) -> dict[str, dict[int, list[float]]]:
+    """Returns of every game, by policy and chain period."""
+    found: dict[str, dict[int, list[float]]] = {}
+    with path.open(newline="") as file:
+        for row in csv.DictReader(file):
+            found.setdefault(row["policy"], {}).setdefault(int(row["chain_period"]), []).append(float(row["return"]))
     return found
 
 
