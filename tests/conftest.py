@@ -85,7 +85,7 @@ class Checkout:
         """Snakemake's command line."""
         return [sys.executable, "-m", "snakemake", "--cores", "2", *words]
 
-    def snakemake(self, *words: str, timeout: float = 500) -> subprocess.CompletedProcess:
+    def snakemake(self, *words: str, timeout: float = 1700) -> subprocess.CompletedProcess:
         """Run Snakemake to its end."""
         settings = {"capture_output": True, "text": True, "cwd": self.folder, "env": self.environment}
         return subprocess.run(self.command(*words), timeout=timeout, **settings)

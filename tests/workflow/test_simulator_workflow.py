@@ -56,7 +56,7 @@ def test_names_do_not_collide_and_mistakes_are_one_sentence(checkout):
     assert wrong.returncode != 0 and message in wrong.stdout + wrong.stderr
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_one_command_makes_every_product(edited_simulated):
     """Table, speeds, figures and a film; then nothing is left to do, and another evaluation trains nothing again."""
     checkout = edited_simulated
@@ -116,7 +116,7 @@ def test_one_command_makes_every_product(edited_simulated):
     assert planned == {"evaluate_simulator": 5, "tabulate_simulators": 1}
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_report_has_every_product_with_a_caption_that_states_the_protocol(simulated, tmp_path):
     result = simulated.snakemake("smoke_simulators", "--report", str(tmp_path / "report.html"))
     assert result.returncode == 0, result.stdout + result.stderr
