@@ -139,14 +139,13 @@ def edited(finished, tmp_path) -> Checkout:
 
 @pytest.fixture(scope="session")
 def simulated(tmp_path_factory) -> Checkout:
-    """A copy in which every product of the smoke experiments with simulators has been made. Read only."""
+    """A copy in which every product of the smallest experiment with simulators has been made. Read only."""
+    from worldmodels.config.load import load_config
+    from worldmodels.config.simulator_blocks import simulator_products
+
     checkout = Checkout(tmp_path_factory.mktemp("simulated") / "checkout")
-    result = checkout.snakemake("smoke_simulators")
+    result = checkout.snakemake(
+        *simulator_products(load_config(checkout.folder / "config.yaml"), "atari-res-online-smoke")
+    )
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-6000:]
     return checkout
-
-
-@pytest.fixture
-def edited_simulated(simulated, tmp_path) -> Checkout:
-    """A copy of it that may be changed."""
-    return Checkout(tmp_path / "checkout", simulated.folder)
