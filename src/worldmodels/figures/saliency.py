@@ -25,7 +25,7 @@ def guided_gradients(network: nn.Module, inputs: Tensor, outputs: Tensor) -> Ten
     """Guided gradients, shaped like the inputs (N, ...), of one output (N,) of each row. Every nn.ReLU is used once."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Setting backward hooks")  # it always says so
-        return GuidedBackprop(network).attribute(inputs, target=outputs)
+        return GuidedBackprop(network).attribute(inputs.detach().requires_grad_(), target=outputs)
 
 
 def saliency(agent: AtariAgent, stacks: np.ndarray) -> np.ndarray:
