@@ -74,6 +74,17 @@ def test_real_frames_come_after_every_chain_period(agent):
     assert first.error == pytest.approx(np.mean(squares), rel=1e-5) and first.error > 0
 
 
+def test_moments_are_those_of_the_first_chain(agent):
+    """The newest frames of the agent's stacks: copied last frames stay, and push the real ones out."""
+    played = play_chain(copying(), games(agent), chain_period=9, warm_up=3, steps=16)
+    assert [moment.ahead for moment in played.moments] == [0, 1, 5, 8]
+    for ahead, real, seen in played.moments:
+        frames = [moment.real[..., 0] for moment in played.frames[: 3 + ahead + 1]]
+        last = frames[3]
+        assert np.array_equal(real, frames[-4:])
+        assert np.array_equal(seen, [*frames[:4], *[last] * ahead][-4:])
+
+
 def test_period_of_one_is_the_agent_in_the_real_game(agent):
     """Whatever the simulator imagines, it is never seen."""
     one, other = (play_chain(simulator, games(agent, epsilon=0.5), 1, 3, 70) for simulator in (copying(), untrained()))
@@ -122,7 +133,7 @@ def run_stage(folder, agent, name):
         save_weights(weights, ours.network, "res", ours.options, {})
     block = {"kind": "res", "task": TASK.model_dump(), "warm_up": 3, "chain_periods": [8, 1], "games": 2, "steps": 20}
     words = ["--weights", weights, "--agent", agent, "--seed", 1, "--csv", folder / f"{name}.csv"]
-    words += ["--film", folder / f"{name}.mp4", "--device", "cpu", "--threads", 1]
+    words += ["--film", folder / f"{name}.mp4", "--moments", folder / f"{name}.h5", "--device", "cpu", "--threads", 1]
     return main(["play_agent", *map(str, words), "--config", json.dumps({**block, "epsilon": 0.05})])
 
 
@@ -151,5 +162,5 @@ def test_stage_goes_on_after_a_kill_with_the_same_bytes(tmp_path, agent, monkeyp
     periods.append("again")
     assert run_stage(tmp_path, agent, "killed") == 0
     assert periods == [1, 1, "again", 8]
-    for suffix in ("csv", "mp4"):
+    for suffix in ("csv", "mp4", "h5"):
         assert (tmp_path / f"killed.{suffix}").read_bytes() == (tmp_path / f"whole.{suffix}").read_bytes()

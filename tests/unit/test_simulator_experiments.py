@@ -210,12 +210,29 @@ def test_agent_inside_is_the_named_one_or_the_data_sets(config):
         "results/agents/dqn-laptop/pong/agent.safetensors",
     )
     folder = "results/atari-res-laptop-agent/pong/seed-1/agent"
-    assert inside[1].outputs == (f"{folder}/pdt-0.csv", f"{folder}/pdt-0.mp4")
+    assert inside[1].outputs == tuple(f"{folder}/pdt-0.{suffix}" for suffix in ("csv", "mp4", "h5"))
     paper = [job for job in experiment_jobs(config, "atari-res") if job.stage == "play_agent"]
     assert len(paper) == 10 * 3 and paper[0].inputs[1] == "results/agents/dqn/bowling/agent.safetensors"
     assert paper[0].block.chain_periods == [1, 5, 10, 50, 100] and paper[0].block.task.actions == "full"
     with pytest.raises(UserError, match="no agent acts inside the simulators of 'atari-res-grey'"):
         simulator_blocks.agent_play_of(config, "atari-res-grey")
+
+
+def test_saliency_is_drawn_where_an_agent_sees_predictions(config, raw):
+    """A figure a game, of the first training seed and of all simulators in which the agent acts."""
+    assert simulator_blocks.figure_inputs(config, "atari-res-smoke", "saliency-pong") == {
+        "moments": [f"results/atari-res-smoke/pong/seed-1/agent/{name}.h5" for name in ("pdt-0-100", "independent")],
+        "acting": ["results/agents/dqn-smoke/pong/agent.safetensors"],
+    }
+    assert not [name for name in simulator_blocks.figure_names(config, "atari-res-grey") if "saliency" in name]
+    play = {"agent": "dqn-smoke", "simulators": ["pdt-0"], "chain_periods": [1]}
+    raw["simulator_experiments"]["mine"] = {"extends": "atari-res-smoke", "agent_play": play, "training_seeds": [4, 2]}
+    assert "saliency-pong" not in simulator_blocks.figure_names(load_config(raw), "mine"), "all frames are real"
+    play["chain_periods"] = [1, 2]
+    several = load_config(raw)
+    assert "saliency-pong" in simulator_blocks.figure_names(several, "mine")
+    kept = simulator_blocks.figure_inputs(several, "mine", "saliency-pong")["moments"]
+    assert kept == ["results/mine/pong/seed-4/agent/pdt-0.h5"]
 
 
 def test_scoring_reads_other_frames_than_training(config):

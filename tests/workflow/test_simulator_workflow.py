@@ -77,7 +77,7 @@ def test_one_command_makes_every_product(checkout):
     assert "mean nothing" in (folder / "table.md").read_text()
     speeds = list(csv.DictReader((folder / "speed.csv").open()))
     assert len(speeds) == 5 * 2 * 2 and all(float(row["steps_per_second"]) > 0 for row in speeds)
-    for name in ("error", "training", "speed", "schemes", "frames", "agent", "strip-pong"):
+    for name in ("error", "training", "speed", "schemes", "frames", "agent", "strip-pong", "saliency-pong"):
         assert (folder / f"figures/{name}.svg").stat().st_size > 2000
     assert (folder / "videos/pong.mp4").stat().st_size > 2000
     for name in ("pdt-0-100", "independent"):

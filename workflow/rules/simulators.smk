@@ -240,6 +240,7 @@ rule play_agent:
             labels={"film": "agent in {simulator}, {game}, seed {seed}", "form": "Save (MP4)"},
             caption="../report/film_agent.rst",
         ),
+        moments="results/{experiment}/{game}/seed-{seed}/agent/{simulator}.h5",
     log:
         "results/{experiment}/logs/{game}/seed-{seed}/play_agent-{simulator}.log",
     benchmark:
@@ -261,7 +262,7 @@ rule play_agent:
         code=code_of("play_agent"),
     shell:
         "python -m worldmodels play_agent --weights {input.weights} --agent {input.agent} --seed {wildcards.seed} "
-        "--csv {output.csv} --film {output.film} "
+        "--csv {output.csv} --film {output.film} --moments {output.moments} "
         "--config {params.config:q} --threads {threads} --log {log}"
 
 

@@ -32,6 +32,7 @@ SIMULATOR_FIGURE_TITLES = {
     "schemes": "Error by how training mixes real and predicted frames",
     "frames": "Error against frames seen in training",
     "agent": "Score of an agent inside simulators",
+    "saliency": "What the agent looks at",
 }
 """Labels of the figures of simulators, by name; behind those of one game stands its name."""
 SCALES = {

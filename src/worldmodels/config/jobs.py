@@ -66,7 +66,7 @@ FILES = {
     "film_simulator": _in_experiment("film_simulator-{game}", "videos/{game}.mp4"),
     "play_agent": _in_experiment(
         "{game}/seed-{seed}/play_agent-{simulator}",
-        *(f"{{game}}/seed-{{seed}}/agent/{{simulator}}.{suffix}" for suffix in ("csv", "mp4")),
+        *(f"{{game}}/seed-{{seed}}/agent/{{simulator}}.{suffix}" for suffix in ("csv", "mp4", "h5")),
     ),
     "train_vae": _in_seed("train_vae", "models/vae/", "weights.safetensors", "metrics.csv"),
     "encode_latents": _in_seed("encode_latents", "", "latents.h5"),

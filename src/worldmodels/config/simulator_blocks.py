@@ -251,7 +251,7 @@ def played(config: Config, experiment: str) -> list[tuple[str, int, str]]:
 
 
 def played_files(config: Config, experiment: str, suffix: str) -> list[str]:
-    """Scores ('csv') or films ('mp4') of the agent inside simulators."""
+    """Scores ('csv'), films ('mp4') or what it saw ('h5') of the agent inside simulators."""
     folder = f"results/{experiment}"
     return [f"{folder}/{game}/seed-{seed}/agent/{name}.{suffix}" for game, seed, name in played(config, experiment)]
 
@@ -296,11 +296,12 @@ SIMULATOR_STAGES = (
 def figure_names(config: Config, experiment: str) -> list[str]:
     """Figures of an experiment: curves of all games, and a strip of frames for each; where actions have factors, how alike.
 
-    Rows that differ in one thing alone have a figure of it: how training mixes frames, or how long it was.
+    Where an agent sees predicted frames, what it looks at. Rows that differ in one thing alone have a figure of it: how training mixes frames, or how long it was.
     """
     options = simulator_experiment(config, experiment)
     factored = any(has_action_factors(entry) for entry in options.scored.values())
-    kinds = ("strip", "actions") if factored else ("strip",)
+    watched = options.agent_play is not None and max(options.agent_play.chain_periods) > 1
+    kinds = ("strip", *(("actions",) if factored else ()), *(("saliency",) if watched else ()))
     asked = {"schemes": options.schemes, "frames": options.budgets, "agent": options.agent_play}
     there = [figure for figure, reason in asked.items() if reason]
     return [
@@ -364,7 +365,15 @@ def figure_inputs(config: Config, experiment: str, figure: str) -> dict[str, lis
     kind, game = figure.split("-", 1)
     if kind == "actions":
         return {"weights": factored_weights(config, experiment, game)}
+    if kind == "saliency":
+        return {"moments": kept_moments(config, experiment, game), "acting": [acting_agent(config, experiment, game)]}
     return shown_inputs(config, experiment, game)
+
+
+def kept_moments(config: Config, experiment: str, game: str) -> list[str]:
+    """What an agent saw inside the simulators of one game, those of the first training seed."""
+    first = f"results/{experiment}/{game}/seed-{simulator_experiment(config, experiment).training_seeds[0]}/"
+    return [path for path in played_files(config, experiment, "h5") if path.startswith(first)]
 
 
 def _of_rows(config: Config, experiment: str, name: str, rows: list[str]) -> list[str]:

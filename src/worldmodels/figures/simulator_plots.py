@@ -186,10 +186,10 @@ def finish(drawn: Figure, axes: Mapping[str, Axes]) -> None:
 
 
 def frame_strip(rows: Mapping[str, np.ndarray], titles: Sequence[str]) -> Figure:
-    """Rows of pictures, each (n, H, W, 3) uint8, with its name at its left, under one line of n titles."""
+    """Rows of pictures, each (n, H, W, 3) uint8, with its name, of one line or more, at its left, under one line of n titles."""
     height, width = next(iter(rows.values())).shape[1:3]
     cell = 1.1
-    label = 0.075 * max(map(len, rows)) + 0.1
+    label = 0.075 * max(len(line) for name in rows for line in name.splitlines()) + 0.1
     size = (label + cell * width / height * len(titles), 0.25 + cell * len(rows))
     drawn, grid = plt.subplots(len(rows), len(titles), figsize=size, squeeze=False)
     for (name, pictures), cells in zip(rows.items(), grid, strict=True):

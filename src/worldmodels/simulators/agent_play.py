@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from worldmodels.config.atari import AtariShardOptions
+from worldmodels.config.simulator_experiments import HORIZONS
 from worldmodels.data.atari_play import NoisyAgent, Player
 from worldmodels.data.atari_windows import ScreenDecoder
 from worldmodels.envs.atari.colours import LUMINANCE, Colours
@@ -25,9 +26,13 @@ from worldmodels.envs.atari.screens import parse_resolution, resolution_of_frame
 from worldmodels.errors import UserError
 from worldmodels.models.atari_agent import choose_actions
 from worldmodels.seeds import generator
+from worldmodels.simulators.moments_file import Moment
 from worldmodels.simulators.noise import RowStreams
 from worldmodels.simulators.prediction_error import frame_error
 from worldmodels.simulators.protocol import ScoredSimulator
+
+KEPT_MOMENTS = (0, *HORIZONS)
+"""Steps since the last real frame after which the agent's input is kept, and the last of a chain."""
 
 
 class ChainEpisode(NamedTuple):
@@ -53,10 +58,11 @@ class ChainFrame(NamedTuple):
 
 
 class ChainPlay(NamedTuple):
-    """Games with one chain period, and the first of them step by step."""
+    """Games with one chain period, the first of them step by step, and moments of its first chain."""
 
     episodes: list[ChainEpisode]
     frames: list[ChainFrame]
+    moments: list[Moment]
 
 
 class RealGames:
@@ -133,7 +139,7 @@ def play_chain(
         chain.step()
         if not games.alive.any():
             break
-    return ChainPlay(chain.episodes(), chain.frames)
+    return ChainPlay(chain.episodes(), chain.frames, chain.moments)
 
 
 class _Chain:
@@ -151,6 +157,7 @@ class _Chain:
         self.time = 0
         self.predicted, self.agreed, self.errors = np.zeros(count), np.zeros(count), np.zeros(count)
         self.frames: list[ChainFrame] = []
+        self.moments: list[Moment] = []
 
     def step(self) -> None:
         """See, choose, act; in the real games and in the simulator."""
@@ -177,6 +184,8 @@ class _Chain:
         if alive[0]:
             shown, dreamt = (frame[0].cpu().numpy() for frame in (real, seen))
             self.frames.append(ChainFrame(shown, dreamt, ahead, float(games.totals[0])))
+            if 0 <= since < self.period and (ahead in KEPT_MOMENTS or ahead == self.period - 1):
+                self.moments.append(Moment(ahead, *(one[0].numpy().copy() for one in (real_stacks, stacks))))
         actions = games.noisy(chosen, noise)
         self._imagine(torch.from_numpy(actions).to(simulator.device), since, ahead)
         games.act(actions)

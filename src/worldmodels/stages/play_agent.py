@@ -1,4 +1,4 @@
-"""Let an agent of the real game act on what a simulator imagines, with real frames every so many steps: scores and a film.
+"""Let an agent of the real game act on what a simulator imagines, with real frames every so many steps: scores, a film, and what it saw.
 
 The real game takes the same actions beside it and keeps the score. Beside the agent stands one that acts at random.
 """
@@ -22,6 +22,7 @@ from worldmodels.runtime.progress import Progress
 from worldmodels.seeds import REPORT_SEEDS, episode_seeds
 from worldmodels.simulators.agent_play import ChainEpisode, ChainPlay, RealGames, play_chain
 from worldmodels.simulators.load import load_simulator
+from worldmodels.simulators.moments_file import write_moments
 from worldmodels.simulators.protocol import ScoredSimulator
 from worldmodels.stages.stage import Seed, Stage, input_file, output_file
 from worldmodels.stages.stage import main as run_stage
@@ -45,6 +46,7 @@ class PlayAgent(Stage):
     agent: Path = input_file("The agent's file")
     csv: Path = output_file("Every game's score, CSV")
     film: Path = output_file("The first game with the longest chain period, MP4")
+    moments: Path = output_file("What the agent saw at some moments of that game's first chain, HDF5")
     seed: Seed
 
     def modules(self) -> list[str]:
@@ -67,6 +69,7 @@ class PlayAgent(Stage):
                 if number < len(runs):
                     self.state.save({"runs": torch.tensor(number)}, {"rows": rows, "runs": number})
         write_text(self.csv, as_csv(rows))
+        write_moments(self.moments, played.moments)
         pictures = agent_film(played.frames[:FILM_FRAMES], self.weights.parent.name, period)
         write_mp4(self.film, pictures, FRAMES_A_SECOND)
 

@@ -1,6 +1,6 @@
 """Draw one figure of an experiment with simulators as SVG and PDF.
 
-error, of all simulators or of those that differ in one thing, speed and an agent's score: all games; training; a strip of one game's frames; and how alike its actions are to the networks.
+error, of all simulators or of those that differ in one thing, speed and an agent's score: all games; training; a strip of one game's frames; what an agent looks at in them; and how alike its actions are to the networks.
 """
 
 import csv
@@ -15,6 +15,7 @@ from matplotlib import pyplot as plt
 
 from worldmodels.config.simulator_blocks import PlotSimulatorsBlock, simulator_modules
 from worldmodels.config.simulator_experiments import HORIZONS, SimulatorEntry
+from worldmodels.figures.saliency import saliency_rows
 from worldmodels.figures.simulator_films import enlarged
 from worldmodels.figures.simulator_plots import (
     ACTION_NAMES,
@@ -31,9 +32,11 @@ from worldmodels.figures.simulator_plots import (
 from worldmodels.figures.simulator_tables import frames_seen, kind_of_frame, read_speeds
 from worldmodels.figures.style import SETTINGS, save_figure
 from worldmodels.models.acvp.action import factor_similarity
+from worldmodels.models.atari_agent import load_agent
 from worldmodels.models.video.files import load_network
 from worldmodels.simulators.error_file import read_errors
 from worldmodels.simulators.load import load_simulator, updates_made
+from worldmodels.simulators.moments_file import read_moments
 from worldmodels.simulators.sequences import imagined_frames, shown_sequence
 from worldmodels.stages.stage import Stage, input_file, output_file
 from worldmodels.stages.stage import main as run_stage
@@ -60,6 +63,10 @@ class PlotSimulators(Stage):
     )
     shards: list[Path] = input_file("For a strip: the game's test shards", default=[])
     played: list[Path] = input_file("For agent: scores of the agent inside simulators, SIMULATOR.csv", default=[])
+    moments: list[Path] = input_file(
+        "For saliency: what the agent saw inside the simulators of one game, SIMULATOR.h5", default=[]
+    )
+    acting: Path | None = input_file("For saliency: the agent's file", default=None)
     svg: Path = output_file("The figure, SVG")
     pdf: Path = output_file("The figure, PDF")
 
@@ -79,6 +86,7 @@ class PlotSimulators(Stage):
                 "training": self.training,
                 "actions": self.actions,
                 "agent": self.agent,
+                "saliency": self.saliency,
             }
             drawn = drawings.get(kind, self.strip)()
             save_figure(drawn, self.svg, self.pdf)
@@ -158,6 +166,20 @@ class PlotSimulators(Stage):
         for name, network in networks.items():
             plot_similarity(axes[name], factor_similarity(network).numpy(), ACTION_NAMES)
         return drawn
+
+    def saliency(self) -> plt.Figure:
+        """What an agent looks at in real and in predicted frames, four rows a simulator; white after its game's end."""
+        assert self.acting is not None, "the rule gives it"
+        agent, read = load_agent(self.acting), {path.stem: read_moments(path) for path in self.moments}
+        steps = sorted({moment.ahead for moments in read.values() for moment in moments})
+        rows: dict[str, np.ndarray] = {}
+        for name, moments in read.items():
+            places = [steps.index(moment.ahead) for moment in moments]
+            for kind, frames in saliency_rows(agent, moments).items():
+                shown = pictures(frames)
+                row = rows[f"{name}\n{kind}"] = np.full((len(steps), *shown.shape[1:]), 255, np.uint8)
+                row[places] = shown
+        return frame_strip(rows, [f"{step} ahead" if step else "last seen" for step in steps])
 
     def training(self) -> plt.Figure:
         """Training losses, a panel a game; of a curriculum its stages one after the other."""
