@@ -74,7 +74,7 @@ reports: ## Copy tables, figures, films and raw scores of finished experiments t
 		done; \
 		(cd results && find $$name -path '*/seed-*' -not -path '*/.state/*' \( -name 'episodes.csv' -o -name 'history.csv' \
 			-o -name 'deaths.json' -o -name 'metrics.csv' -o -name 'horizon.h5' \
-			-o -path '*/agent/*.csv' -o -path '*/agent/*.mp4' -o -name '*.provenance.json' \) \
+			-o -path '*/agent/*.csv' -o -path '*/agent/*.h5' -o -path '*/agent/*.mp4' -o -name '*.provenance.json' \) \
 			-exec cp --parents {} ../reports/ \;); \
 	done
 	@$(BIN)/python -m worldmodels claims
