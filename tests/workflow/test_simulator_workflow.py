@@ -148,7 +148,7 @@ def test_report_has_every_product_with_a_caption_that_states_the_protocol(simula
         assert "6 held-out sequences, 50 steps ahead after 11 real frames" in caption
         assert f"snakemake --cores all results/{ONLINE}/table.csv" in caption
     film = " ".join(results[f"results/{ONLINE}/videos/pong.mp4"]["caption"].split())
-    assert "One held-out sequence of pong" in film and "the first four simulators" in film
+    assert "One held-out sequence of pong" in film and "each simulator imagines" in film
     assert results[f"results/{ONLINE}/figures/training.svg"]["labels"]["figure"] == "Training of simulators"
     assert results[f"results/{ONLINE}/speed.csv"]["labels"]["table"] == "Speed"
 

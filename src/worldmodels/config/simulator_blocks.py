@@ -327,8 +327,8 @@ def simulator_products(config: Config, experiment: str) -> list[str]:
         f"{folder}/figures/{name}.{suffix}" for name in figure_names(config, experiment) for suffix in ("svg", "pdf")
     ]
     films = [f"{folder}/videos/{game_label(game)}.mp4" for game in simulator_experiment(config, experiment).games]
-    acted = [path for suffix in ("csv", "mp4") for path in played_files(config, experiment, suffix)]
-    return [*tables, *figures, *films, *acted]
+    films += played_files(config, experiment, "mp4")  # the figure of the agents is drawn from the tables beside these
+    return [*tables, *figures, *films]
 
 
 def table_inputs(config: Config, experiment: str) -> dict[str, list[str]]:
