@@ -236,3 +236,15 @@ def test_films_show_the_dreams_that_their_controller_evolved_in(raw):
     assert jobs.stage_block(load_config(raw), "film", place).dropout == 0
     film = next(job for job in jobs.experiment_jobs(config, "carracing-dream") if job.stage == "film")
     assert jobs.config_key(config, film, "dropout") == "experiments.carracing-dream.variants.dream-dropout.dropout"
+
+
+def test_screen_of_the_reported_scores_may_be_another_than_of_the_data(raw):
+    """Then the scores are new, of controllers that are not evolved anew."""
+    config = load_config(raw)
+    place = {"experiment": "doom-laptop-640x480", "seed": "1", "variant": "tau-1.15"}
+    block = jobs.stage_block(config, "evaluate_controller", place)
+    assert block.task.screen_resolution == "640x480"
+    seeds = jobs.stage_block(config, "evaluate_controller", {**place, "experiment": "doom-laptop-seeds"})
+    assert seeds.task.screen_resolution == "160x120"
+    assert dag.controller_folder(config, "doom-laptop-640x480", "tau-1.15", 1).startswith("results/doom-laptop/")
+    assert dag.episodes_folder(config, "doom-laptop-640x480", "random", 1).startswith("results/doom-laptop-640x480/")

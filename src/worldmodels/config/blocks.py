@@ -15,7 +15,7 @@ from worldmodels.config.datasets import DatasetOptions, PolicyOptions, ShardOpti
 from worldmodels.config.experiments import Config, ExperimentOptions, Variant
 from worldmodels.config.models import ControllerOptions, MDNRNNOptions, VAEOptions
 from worldmodels.config.options import Options
-from worldmodels.config.tasks import CarRacingOptions, TaskOptions
+from worldmodels.config.tasks import CarRacingOptions, TakeCoverOptions, TaskOptions
 from worldmodels.config.training import EvaluationOptions, EvolutionOptions, MDNRNNTraining, PlayOptions, VAETraining
 from worldmodels.errors import UserError
 
@@ -182,9 +182,11 @@ def hopeless_after(experiment: ExperimentOptions) -> int:
 
 
 def scored_task(task: TaskOptions, evaluation: EvaluationOptions) -> TaskOptions:
-    """The task that reported scores come from: a faster backend may train, but does not report."""
+    """The task that reported scores come from: a faster backend or a smaller screen may train, but not report."""
     if isinstance(task, CarRacingOptions):
         return task.model_copy(update={"backend": evaluation.car_racing_backend})
+    if isinstance(task, TakeCoverOptions) and evaluation.take_cover_resolution is not None:
+        return task.model_copy(update={"screen_resolution": evaluation.take_cover_resolution})
     return task
 
 

@@ -404,8 +404,11 @@ def config_key(config: Config, job: Job, key: str) -> str:
 
 def _own_key(config: Config, job: Job, key: str) -> str | None:
     """The key's place where the variant or the evaluation says what else the experiment or the data set would."""
-    if key == "task.backend" and job.stage in ("evaluate_controller", "evaluate_batch", "film"):
-        return "evaluation.car_racing_backend"
+    if job.stage in ("evaluate_controller", "evaluate_batch", "film"):
+        if key == "task.backend":
+            return "evaluation.car_racing_backend"
+        if key == "task.screen_resolution" and config.experiments[job.owner].evaluation.take_cover_resolution:
+            return "evaluation.take_cover_resolution"
     if key == "dropout" and job.stage == "film":
         return f"variants.{dag.film_variant(config, job.owner)}.dropout"
     if "variant" not in job.place:

@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 from worldmodels.config.atari_games import ATARI_GAMES
 from worldmodels.config.options import Options
 
+ScreenResolution = Literal["160x120", "320x240", "640x480"]
 Preprocessing = Literal["resize", "released"]
 PREPROCESSING = (
     "How a screen becomes a frame: resized; or as the released code did, on which the published weights were "
@@ -20,7 +21,7 @@ class TakeCoverOptions(Options):
     """Doom Take Cover under the protocol of Ha & Schmidhuber 2018 (section 4.1 and the released environment)."""
 
     name: Literal["take_cover"] = "take_cover"
-    screen_resolution: Literal["160x120", "320x240", "640x480"] = Field(
+    screen_resolution: ScreenResolution = Field(
         "640x480", description="What the engine renders, in pixels; 640x480 is the paper's, smaller is faster"
     )
     skill: int = Field(4, ge=1, le=5, description="Doom's skill level; the paper's environment effectively ran 4")

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from worldmodels.config.models import ControllerOptions, MDNRNNOptions, VAEOptions
 from worldmodels.config.options import Options
+from worldmodels.config.tasks import ScreenResolution
 
 Precision = Literal["auto", "fp32", "bf16"]
 COSINE = "Cosine decay of the step size to this fraction over training; 1 turns it off, as in the paper"
@@ -95,6 +96,9 @@ class EvaluationOptions(PlayOptions):
     )
     car_racing_backend: Literal["gymnasium", "envpool"] = Field(
         "gymnasium", description="Who plays CarRacing for reported scores; envpool only to compare the two"
+    )
+    take_cover_resolution: ScreenResolution | None = Field(
+        None, description="What Doom renders for reported scores; as in the data set where it is not said"
     )
 
     @model_validator(mode="after")
