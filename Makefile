@@ -69,9 +69,12 @@ reports: ## Copy tables, figures, films and raw scores of finished experiments t
 		test -f results/$$name/table.csv || { echo "results/$$name/table.csv is not built: snakemake it first"; exit 1; }; \
 		mkdir -p reports/$$name; \
 		cp results/$$name/table.* results/$$name/figures/*.svg* results/$$name/videos/*.mp4* reports/$$name/ || exit 1; \
-		test ! -f results/$$name/speed.csv || cp results/$$name/speed.csv* reports/$$name/; \
+		for table in speed.csv agents.csv agents.md; do \
+			test ! -f results/$$name/$$table || cp results/$$name/$$table* reports/$$name/ || exit 1; \
+		done; \
 		(cd results && find $$name -path '*/seed-*' -not -path '*/.state/*' \( -name 'episodes.csv' -o -name 'history.csv' \
-			-o -name 'deaths.json' -o -name 'metrics.csv' -o -name 'horizon.h5' -o -name '*.provenance.json' \) \
+			-o -name 'deaths.json' -o -name 'metrics.csv' -o -name 'horizon.h5' \
+			-o -path '*/agent/*.csv' -o -path '*/agent/*.h5' -o -path '*/agent/*.mp4' -o -name '*.provenance.json' \) \
 			-exec cp --parents {} ../reports/ \;); \
 	done
 	@$(BIN)/python -m worldmodels claims

@@ -85,7 +85,7 @@ class Checkout:
         """Snakemake's command line."""
         return [sys.executable, "-m", "snakemake", "--cores", "2", *words]
 
-    def snakemake(self, *words: str, timeout: float = 500) -> subprocess.CompletedProcess:
+    def snakemake(self, *words: str, timeout: float = 1700) -> subprocess.CompletedProcess:
         """Run Snakemake to its end."""
         settings = {"capture_output": True, "text": True, "cwd": self.folder, "env": self.environment}
         return subprocess.run(self.command(*words), timeout=timeout, **settings)
@@ -139,14 +139,13 @@ def edited(finished, tmp_path) -> Checkout:
 
 @pytest.fixture(scope="session")
 def simulated(tmp_path_factory) -> Checkout:
-    """A copy in which every product of the smoke experiments with simulators has been made. Read only."""
+    """A copy in which every product of the smallest experiment with simulators has been made. Read only."""
+    from worldmodels.config.load import load_config
+    from worldmodels.config.simulator_blocks import simulator_products
+
     checkout = Checkout(tmp_path_factory.mktemp("simulated") / "checkout")
-    result = checkout.snakemake("smoke_simulators")
+    result = checkout.snakemake(
+        *simulator_products(load_config(checkout.folder / "config.yaml"), "atari-res-online-smoke")
+    )
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-6000:]
     return checkout
-
-
-@pytest.fixture
-def edited_simulated(simulated, tmp_path) -> Checkout:
-    """A copy of it that may be changed."""
-    return Checkout(tmp_path / "checkout", simulated.folder)

@@ -1,5 +1,8 @@
 """Agents that only collect data: what they learn from, that they go on after a kill, and files that say what they play."""
 
+import csv
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -7,13 +10,16 @@ import torch
 from worldmodels.config.atari import AgentOptions, AgentTraining
 from worldmodels.config.tasks import AtariOptions, AtariRules
 from worldmodels.data import agent_training
-from worldmodels.data.agent_scores import play_games, score_record
+from worldmodels.data.agent_scores import AgentEpisode, play_games, score_record
 from worldmodels.data.agent_training import Watch, make_learner, train_agent
 from worldmodels.envs.atari.learning import LearningGames
 from worldmodels.errors import UserError
+from worldmodels.figures.agent_tables import agents_csv, agents_markdown
 from worldmodels.models.atari_agent import AtariAgent, choose_actions, load_agent, save_agent
+from worldmodels.runtime.files import write_json
 from worldmodels.runtime.stop import Interrupted
 from worldmodels.seeds import generator
+from worldmodels.stages.tabulate_agents import read_agent
 
 RULES = AtariRules(actions="minimal", max_frames=400)
 SMALL = {"environments": 2, "replay": 200, "learning_starts": 40, "target_update": 40, "rules": RULES, "episodes": 2}
@@ -135,3 +141,26 @@ def test_scores_are_of_whole_games_and_the_same_twice(tmp_path):
     record = score_record("ms_pacman", 100, 4, played)
     assert record["published_dqn"] == 2963.31 and record["emulator_frames"] == 400
     assert record["mean"] == pytest.approx(np.mean([episode.total for episode in played]))
+
+
+def test_scores_stand_beside_the_papers(tmp_path):
+    """Pong's DQN is reproduced where our interval holds 20.88; a game that the paper did not play has no verdict."""
+    rows = []
+    for game, returns in (("pong", (20, 21, 21, 21)), ("bowling", (40, 42, 41, 43)), ("alien", (500, 700, 600, 800))):
+        folder = tmp_path / "dqn" / game
+        folder.mkdir(parents=True)
+        (folder / "episodes.csv").write_text("return\n" + "".join(f"{value}\n" for value in returns))
+        played = [AgentEpisode(seed, 10, float(total), True) for seed, total in enumerate(returns)]
+        write_json(folder / "score.json", score_record(game, 100, 4, played))
+        rows.append(read_agent(folder / "score.json", folder / "episodes.csv"))
+    table = list(csv.DictReader(io.StringIO(agents_csv(rows, "paper"))))
+    assert [(row["agent"], row["game"], row["paper_dqn"], row["verdict"]) for row in table] == [
+        ("dqn", "pong", "20.88", "reproduced"),
+        ("dqn", "bowling", "51.84", "partly"),
+        ("dqn", "alien", "", ""),
+    ]
+    assert table[0]["mean"] == "20.75" and table[0]["emulator_frames"] == "400"
+    assert {row["verdict"] for row in csv.DictReader(io.StringIO(agents_csv(rows, "laptop")))} == {"smaller scale", ""}
+    assert "| dqn | pong | 20.8 ± 0.5 | 20.2 to 21.0 | 4 | 20.88 | reproduced | 400 |" in agents_markdown(
+        rows, "x", "paper"
+    )

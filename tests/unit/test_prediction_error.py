@@ -51,6 +51,14 @@ def test_true_emulator_makes_no_error_so_actions_and_frames_are_aligned():
     assert errors.copy_last.any()
 
 
+def test_who_always_says_that_there_is_no_reward_is_right_where_there_is_none():
+    """The toy rewards going right, and nothing else."""
+    windows = dot_windows(4, 9, "a")
+    errors = horizon_errors(KnownDot(), [windows], 3, 6)
+    assert np.array_equal(errors.no_reward, (windows.actions[:, 3:] != 2).numpy())
+    assert 0 < errors.no_reward.mean() < 1 and errors.no_end is None
+
+
 def test_errors_are_those_worked_out_by_hand():
     """A dot in the wrong column: 8 pixels are off by 200 of 255. From horizon 3 on only."""
     errors = horizon_errors(KnownDot(drift_from=3), [dot_windows(4, 9, "a")], 3, 6)

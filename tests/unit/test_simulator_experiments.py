@@ -157,6 +157,19 @@ def test_names_of_curricula_are_those_there_are():
         ({"models_from": "simulators"}, r"mine.models_from is 'simulators', which has no models of its own; name 'atari-acvp'"),
         ({"extends": "atari-rez"}, r"simulator_experiments.mine.extends is 'atari-rez'.* Did you mean 'atari-res'"),
         ({"simulators": {"a": {"model": {"actions": 6}}}}, r"a.model.actions is 6, but atari_datasets.atari-res has all 18"),
+        ({"agent_play": {"simulators": ["pdt-1"]}}, r"agent_play.simulators has 'pdt-1', but the rows are pdt-0, "),
+        (
+            {"simulators": {"a": {"preset": "mean-frame"}}, "agent_play": {"simulators": ["a"]}},
+            r"agent_play.simulators has 'a', which shows no frames that an agent could play by",
+        ),
+        (
+            {"agent_play": {"simulators": ["pdt-0"], "agent": "dqm"}},
+            r"mine.agent_play.agent is 'dqm', but it must be a file \*.safetensors, or one of the agents a2c,",
+        ),
+        (
+            {"dataset": "atari-laptop", "agent_play": {"simulators": ["pdt-0"]}},
+            r"mine.agent_play.agent must name an agent, since atari_datasets.atari-laptop is played at random",
+        ),
         ({"evaluation": {"horizn": 5}}, r"unknown key simulator_experiments.mine.evaluation.horizn. Did you mean 'horizon'"),
     ],
 )  # fmt: skip
@@ -180,8 +193,46 @@ def test_unknown_names_get_the_nearest(config):
         simulator_blocks.simulator_entry(config, "atari-res-smoke", "pdt-0-10")
     with pytest.raises(UserError, match=r"no game 'pomg'. Did you mean 'pong'"):
         simulator_blocks.game_dataset(config, "atari-res-smoke", "pomg")
-    with pytest.raises(UserError, match=r"no figure 'eror'; it has error, training, speed, strip-pong"):
+    with pytest.raises(
+        UserError, match=r"no figure 'eror'; it has error, training, speed, schemes, frames, agent, strip-pong"
+    ):
         simulator_blocks.figure_inputs(config, "atari-res-smoke", "eror")
+
+
+def test_agent_inside_is_the_named_one_or_the_data_sets(config):
+    """Scores and films lie with the experiment that says so, whoever trained the simulators."""
+    inside = [
+        job for job in experiment_jobs(config, "atari-res-laptop-agent") if job.stage in ("play_agent", "train_agent")
+    ]
+    assert [job.stage for job in inside] == ["train_agent", *["play_agent"] * 3]
+    assert inside[1].inputs == (
+        "results/atari-res-laptop/pong/seed-1/simulators/pdt-0/weights.safetensors",
+        "results/agents/dqn-laptop/pong/agent.safetensors",
+    )
+    folder = "results/atari-res-laptop-agent/pong/seed-1/agent"
+    assert inside[1].outputs == tuple(f"{folder}/pdt-0.{suffix}" for suffix in ("csv", "mp4", "h5"))
+    paper = [job for job in experiment_jobs(config, "atari-res") if job.stage == "play_agent"]
+    assert len(paper) == 10 * 3 and paper[0].inputs[1] == "results/agents/dqn/bowling/agent.safetensors"
+    assert paper[0].block.chain_periods == [1, 5, 10, 50, 100] and paper[0].block.task.actions == "full"
+    with pytest.raises(UserError, match="no agent acts inside the simulators of 'atari-res-grey'"):
+        simulator_blocks.agent_play_of(config, "atari-res-grey")
+
+
+def test_saliency_is_drawn_where_an_agent_sees_predictions(config, raw):
+    """A figure a game, of the first training seed and of all simulators in which the agent acts."""
+    assert simulator_blocks.figure_inputs(config, "atari-res-smoke", "saliency-pong") == {
+        "moments": [f"results/atari-res-smoke/pong/seed-1/agent/{name}.h5" for name in ("pdt-0-100", "independent")],
+        "acting": ["results/agents/dqn-smoke/pong/agent.safetensors"],
+    }
+    assert not [name for name in simulator_blocks.figure_names(config, "atari-res-grey") if "saliency" in name]
+    play = {"agent": "dqn-smoke", "simulators": ["pdt-0"], "chain_periods": [1]}
+    raw["simulator_experiments"]["mine"] = {"extends": "atari-res-smoke", "agent_play": play, "training_seeds": [4, 2]}
+    assert "saliency-pong" not in simulator_blocks.figure_names(load_config(raw), "mine"), "all frames are real"
+    play["chain_periods"] = [1, 2]
+    several = load_config(raw)
+    assert "saliency-pong" in simulator_blocks.figure_names(several, "mine")
+    kept = simulator_blocks.figure_inputs(several, "mine", "saliency-pong")["moments"]
+    assert kept == ["results/mine/pong/seed-4/agent/pdt-0.h5"]
 
 
 def test_scoring_reads_other_frames_than_training(config):

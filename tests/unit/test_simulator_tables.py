@@ -6,13 +6,17 @@ import io
 import numpy as np
 import pytest
 import torch
+from matplotlib import pyplot as plt
 
 from worldmodels.config import simulator_blocks
+from worldmodels.config.atari_blocks import game_label
 from worldmodels.config.load import load_config
+from worldmodels.config.simulator_blocks import figure_inputs, figure_names
 from worldmodels.config.simulator_experiments import SimulatorEntry
 from worldmodels.config.simulators import RESOptions
 from worldmodels.config.video import convolution
 from worldmodels.errors import UserError
+from worldmodels.figures.claims import MIXED_GAMES, PREDICTED_GAMES
 from worldmodels.figures.claims import RES as CLAIMS
 from worldmodels.figures.claims_page import REPOSITORY, claims_text, numbers_text, read_reports
 from worldmodels.figures.simulator_judgement import (
@@ -20,10 +24,11 @@ from worldmodels.figures.simulator_judgement import (
     ErrorFalls,
     GainsShrink,
     LowerError,
+    answers,
     over_games,
     read_simulator_scores,
 )
-from worldmodels.figures.simulator_plots import means_of_bins
+from worldmodels.figures.simulator_plots import means_of_bins, panels, plot_frames
 from worldmodels.figures.simulator_tables import (
     COLUMNS,
     Scored,
@@ -118,8 +123,85 @@ def test_short_horizons_leave_cells_empty():
 
 def test_frames_seen_are_the_papers():
     """One update sees 16 x (10 + 15) frames, and half a million of them 200 million."""
-    assert frames_seen([SimulatorEntry()]) == 200_000_000
-    assert frames_seen([SimulatorEntry(subsequences=2, updates=2, scheme="100%PDT")]) == 16 * (10 + 30)
+    assert frames_seen([SimulatorEntry()], [500_000]) == 200_000_000
+    assert frames_seen([SimulatorEntry(subsequences=2, scheme="100%PDT")], [2]) == 16 * (10 + 30)
+
+
+def test_budget_is_what_was_made_and_not_what_was_allowed():
+    """A plateau ends a stage of a curriculum early; two training seeds need not end together."""
+    options = CONFIG.simulator_experiments["atari-acvp-smoke"]
+    stages = options.chain("acvp-recurrent")
+    assert [options.simulators[name].updates for name in stages] == [2] * 4
+    scored = [Scored("acvp-recurrent", "ms-pacman", seed, errors_of(0.1), Costs(1, 1, 1)) for seed in (1, 2)]
+    made = {("ms-pacman", seed, stages[0]): 1 for seed in (1, 2)} | {("ms-pacman", 2, stages[1]): 0}
+    rows = build_simulator_rows(options, scored, made)
+    assert rows[0].updates == [1, 1, 2, 2]
+    (cells,) = csv.DictReader(io.StringIO(simulator_csv(rows, "smoke")))
+    entries = [options.simulators[name] for name in stages]
+    assert cells["training_updates"] == "6" and int(cells["frames_seen"]) == frames_seen(entries, [1, 1, 2, 2])
+    assert "came to a plateau of its loss: 6 of at most 8 updates" in simulator_markdown(rows, options)
+    (whole,) = csv.DictReader(io.StringIO(simulator_csv(build_simulator_rows(options, scored), "smoke")))
+    assert whole["training_updates"] == "8"
+
+
+def test_accuracies_stand_beside_those_of_always_saying_none():
+    """One reward in four steps, never foretold: as good as knowing nothing."""
+    options = CONFIG.simulator_experiments["atari-res-smoke"]
+    rare = np.arange(40 * 50).reshape(40, 50) % 4 > 0
+    known = {"reward_hits": rare, "no_reward": rare, "done_hits": rare | True, "no_end": rare | True}
+    scored = [Scored("pdt-0-100", "pong", 1, errors_of(0.1, horizon=50)._replace(**known), Costs(1, 1, 1))]
+    rows = build_simulator_rows(options, scored)
+    (cells,) = csv.DictReader(io.StringIO(simulator_csv(rows, "smoke")))
+    assert (cells["reward_accuracy"], cells["no_reward"], cells["no_end"]) == ("0.7500", "0.7500", "1.0000")
+    text = simulator_markdown(rows, options)
+    assert "reward 75.00% (always saying none: 75.00%), end 100.00% (always saying none: 100.00%)" in text
+
+
+def test_figures_compare_rows_that_differ_in_one_thing():
+    """The paper's eight schemes and Oh's phases; lengths of training where an experiment asks for them."""
+    paper = CONFIG.simulator_experiments["atari-res"]
+    assert paper.schemes == [
+        *(
+            "pdt-0",
+            "pdt-33",
+            "pdt-0-20-33",
+            "pdt-46-alternating",
+            "pdt-46",
+            "pdt-67",
+            "pdt-0-100",
+            "pdt-100",
+            "oh-phases",
+        )
+    ]
+    assert paper.budgets == [] and CONFIG.simulator_experiments["atari-res-pong2"].schemes == []
+    frames = CONFIG.simulator_experiments["atari-res-laptop-frames"]
+    assert frames.budgets == [["pdt-0-100-quarter", "pdt-0-100-half", "pdt-0-100"]] and frames.schemes == []
+    smoke = CONFIG.simulator_experiments["atari-res-smoke"]
+    assert smoke.schemes == ["pdt-0", "pdt-0-100"], "of two lengths of training the longer"
+    assert {"schemes", "frames"} <= {*figure_names(CONFIG, "atari-res-smoke")}
+    inputs = figure_inputs(CONFIG, "atari-res-smoke", "frames")
+    folder = "results/atari-res-smoke/pong/seed-1/simulators"
+    assert inputs["errors"] == [f"{folder}/{name}/horizon.h5" for name in ("pdt-0-100-half", "pdt-0-100")]
+    assert [path.rsplit("/", 1)[0] for path in inputs["weights"]] == [
+        path.rsplit("/", 1)[0] for path in inputs["errors"]
+    ]
+
+
+def test_error_against_frames_is_drawn_of_the_trainings_own_numbers():
+    points = [
+        (100.0, [errors_of(0.004), errors_of(0.006, seed=1)]),
+        (1000.0, [errors_of(0.001), errors_of(0.002, seed=1)]),
+    ]
+    drawn, axes = panels(["pong"])
+    plot_frames(
+        axes["pong"], {"pdt-0-100": [(seen, [seed.errors for seed in seeds]) for seen, seeds in points]}, (5, 100)
+    )
+    lines = axes["pong"].get_lines()
+    assert [line.get_label() for line in lines] == ["pdt-0-100, 5 ahead", "pdt-0-100, 100 ahead"]
+    for line in lines:
+        assert list(line.get_xdata()) == [100, 1000]
+        np.testing.assert_allclose(line.get_ydata(), [5, 1.5], rtol=0.02)
+    plt.close(drawn)
 
 
 @pytest.mark.parametrize("feedback", ["frame", "hidden"])
@@ -192,6 +274,17 @@ def test_most_games_decide():
     assert over_games({"a": "unclear", "b": "does not hold", "c": "does not hold"}) == "does not hold"
 
 
+def test_claims_about_some_games_ask_no_others(tmp_path):
+    """Pong is not among the games in which mixing is better: a table of it alone says nothing of them."""
+    scores = read_simulator_scores(table(tmp_path / "a", LEVELS, games=("pong", "qbert")))
+    anywhere, here, elsewhere = (
+        LowerError("pdt-0-100", "pdt-0", 100, games) for games in ((), ("qbert",), ("bowling",))
+    )
+    assert "games: 2 hold" in anywhere.judge(scores).ours
+    assert here.judge(scores).ours.startswith("qbert, ") and answers(here, scores)
+    assert answers(anywhere, scores) and not answers(elsewhere, scores)
+
+
 def test_claims_are_answered_from_committed_tables(tmp_path):
     table(tmp_path / "atari-res", LEVELS, games=("pong", "qbert", "seaquest"))
     table(tmp_path / "atari-res-laptop", LEVELS, scale="laptop")
@@ -208,8 +301,14 @@ def test_claims_are_answered_from_committed_tables(tmp_path):
     assert r"\newcommand{\AtariResLaptopPdtZeroPongErrorFive}{1}" in numbers_text(reports)
 
 
+def test_games_that_claims_name_are_the_papers():
+    """Each of the ten games is said to be better off with one kind of training or the other."""
+    labels = {game_label(game) for game in CONFIG.simulator_experiments["atari-res"].games}
+    assert {*MIXED_GAMES, *PREDICTED_GAMES} == labels and len(MIXED_GAMES + PREDICTED_GAMES) == 10
+
+
 def test_every_row_that_a_claim_needs_is_in_the_papers_experiment():
-    rows = set(CONFIG.simulator_experiments["atari-res"].simulators)
+    rows = {name for paper in ("atari-res", "simulators") for name in CONFIG.simulator_experiments[paper].simulators}
     needed = {name for claim in CLAIMS.claims if claim.test for name in claim.test.variants()}
     assert needed <= rows and len(needed) > 10
 

@@ -2,6 +2,12 @@
 
 import csv
 import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 import torch
@@ -17,11 +23,15 @@ MODEL = {
 TRAINING = {"updates": 6, "batch_size": 2, "warm_up": 2, "subsequence": 3, "scheme": "46%PDT", "precision": "fp32"}
 
 
-def train(folder, model=None, name="a", **changes):
+def command(folder, model=None, name="a", **changes):
     block = {"training": {**TRAINING, "model": {**MODEL, **(model or {})}, **changes}}
     words = ["--dataset", folder, "--shards", 2, "--seed", 1, "--device", "cpu", "--threads", 1]
     words += ["--weights", folder / f"{name}.safetensors", "--metrics", folder / f"{name}.csv"]
-    return main(["train_simulator", *map(str, words), "--config", json.dumps(block)])
+    return ["train_simulator", *map(str, words), "--config", json.dumps(block)]
+
+
+def train(folder, model=None, name="a", **changes):
+    return main(command(folder, model, name, **changes))
 
 
 @pytest.fixture
@@ -38,6 +48,32 @@ def test_stage_writes_weights_history_and_provenance_and_the_same_bytes_again(sh
     assert (shards / "a.safetensors.provenance.json").exists()
     simulator = load_simulator(shards / "a.safetensors", torch.device("cpu"))
     assert simulator.options.height == 8 and simulator.network.mean.item() > 0
+
+
+def test_shorter_training_is_the_beginning_of_a_longer_one(shards):
+    """With a constant step size: so that rows of several lengths show the error of one training against frames seen."""
+    assert train(shards, name="short", updates=3) == 0 and train(shards, name="long") == 0
+    short, long = ((shards / f"{name}.csv").read_text().splitlines() for name in ("short", "long"))
+    assert len(short) == 4 and short == long[:4]
+
+
+def test_killed_process_goes_on_to_the_same_weights(shards, caplog):
+    """kill -9 after a checkpoint, between two updates or in one: the same command ends with the bytes of an undisturbed run."""
+    changes = {"updates": 400, "subsequences": 2, "scheme": "100%PDT"}
+    assert train(shards, name="whole", **changes) == 0
+    environment = os.environ | {"WORLDMODELS_CHECKPOINT_SECONDS": "0.05"}
+    words = [sys.executable, "-m", "worldmodels", *command(shards, name="killed", **changes)]
+    process = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not list(shards.rglob("checkpoint.safetensors")):
+        assert process.poll() is None, "it ended before it was killed"
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL and not (shards / "killed.safetensors").exists()
+    caplog.set_level(logging.INFO, logger="worldmodels")
+    assert train(shards, name="killed", **changes) == 0
+    assert "going on at" in caplog.text, "it must not begin anew"
+    for suffix in ("safetensors", "csv"):
+        assert (shards / f"killed.{suffix}").read_bytes() == (shards / f"whole.{suffix}").read_bytes()
 
 
 @pytest.mark.parametrize(

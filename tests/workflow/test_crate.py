@@ -12,7 +12,7 @@ from rocrate.rocrate import ROCrate
 from worldmodels.config import dag
 from worldmodels.config.load import load_config
 
-pytestmark = [pytest.mark.workflow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.workflow, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")

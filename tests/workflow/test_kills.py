@@ -56,7 +56,7 @@ def kill_in(checkout, stage, victim):
     pytest.fail(f"{stage} was not killed:\n{(checkout.folder / 'head.log').read_text()[-4000:]}")
 
 
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(2400)
 def test_killed_everywhere_and_still_the_same_bytes(checkout, finished):
     for stage in LONG_STAGES:
         kill_in(checkout, stage, "stage")
@@ -76,7 +76,7 @@ def test_killed_everywhere_and_still_the_same_bytes(checkout, finished):
         assert f"{stage}: going on at" in resumed, f"{stage} began again from nothing"
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_two_runs_make_the_same_bytes(checkout, finished):
     result = checkout.snakemake("results/doom-smoke/table.csv")
     assert result.returncode == 0, result.stderr[-5000:]

@@ -10,7 +10,7 @@ import imageio.v2 as imageio
 import numpy as np
 import pytest
 
-pytestmark = [pytest.mark.workflow, pytest.mark.doom, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.workflow, pytest.mark.doom, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ class Player:
         subprocess.run(["xdotool", *words], env=self.environment, capture_output=True, check=True)
 
     def end(self):
-        output, errors = self.process.communicate(timeout=120)
+        output, errors = self.process.communicate(timeout=400)
         assert self.process.returncode == 0, errors
         return output
 
@@ -73,7 +73,7 @@ def test_keys_move_both_games_and_begin_and_end_them(finished, display, tmp_path
     without, with_key = pictures(tmp_path / "still.mp4"), pictures(tmp_path / "moved.mp4")
     steps = int(told.split("real game: ")[1].split()[0])
     assert steps < len(with_key) < 5000  # r began another episode, and esc ended it
-    assert np.abs(without[0] - with_key[0]).mean() < 2  # the same episode
+    assert np.abs(without[0] - with_key[0]).mean() < 4  # the same episode, less what two films lose
     step = min(len(without), len(with_key) - steps) - 1
     assert np.abs(without[step] - with_key[step]).mean() > 5  # seen from another place
 

@@ -11,7 +11,7 @@ import pytest
 from worldmodels.config import dag
 from worldmodels.config.load import load_config
 
-pytestmark = [pytest.mark.workflow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.workflow, pytest.mark.timeout(1800)]
 CATEGORY = "Doom Take Cover, smoke test (doom-smoke)"
 FOLDER = "results/doom-smoke"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -12,10 +12,12 @@ import pytest
 from rocrate.rocrate import ROCrate
 
 from worldmodels.config.load import load_config
-from worldmodels.config.simulator_blocks import simulator_files, simulator_products
+from worldmodels.config.simulator_blocks import simulator_products
+from worldmodels.figures.claims_page import REPOSITORY
+from worldmodels.figures.crate import result_files
 
 pytestmark = pytest.mark.workflow
-GAMES, SIMULATORS = 10, 24
+GAMES, SIMULATORS = 10, 26
 
 
 def test_paper_scale_is_planned(checkout):
@@ -56,25 +58,41 @@ def test_names_do_not_collide_and_mistakes_are_one_sentence(checkout):
     assert wrong.returncode != 0 and message in wrong.stdout + wrong.stderr
 
 
-@pytest.mark.timeout(600)
-def test_one_command_makes_every_product(edited_simulated):
+@pytest.mark.timeout(1800)
+def test_one_command_makes_every_product(checkout):
     """Table, speeds, figures and a film; then nothing is left to do, and another evaluation trains nothing again."""
-    checkout = edited_simulated
+    result = checkout.snakemake("smoke_simulators")
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-6000:]
     folder = checkout.folder / "results" / "atari-res-smoke"
     rows = {row["simulator"]: row for row in csv.DictReader((folder / "table.csv").open())}
-    assert list(rows) == ["pdt-0-100", "independent", "two-class"]
+    assert list(rows) == ["pdt-0", "pdt-0-100-half", "pdt-0-100", "independent", "two-class"]
+    assert [row["training_updates"] for row in rows.values()] == ["4", "2", "4", "4", "4"]
     assert all(float(row["error_50"]) > 0 and not row["error_100"] for row in rows.values()), "it looks 50 steps ahead"
     assert 0 <= float(rows["pdt-0-100"]["reward_accuracy"]) <= 1 and not rows["independent"]["reward_accuracy"]
+    assert rows["pdt-0"]["no_reward"] == rows["pdt-0-100"]["no_reward"] != "" and not rows["independent"]["no_reward"]
     assert int(rows["independent"]["operations"]) < int(rows["independent"]["operations_drawn"])
     copies = {name: row["copy_last_1"] for name, row in rows.items()}
     assert copies["pdt-0-100"] == copies["independent"], "all are scored on the same sequences"
     assert {row["verdict"] for row in rows.values()} == {"smaller scale"}
     assert "mean nothing" in (folder / "table.md").read_text()
     speeds = list(csv.DictReader((folder / "speed.csv").open()))
-    assert len(speeds) == 3 * 2 * 2 and all(float(row["steps_per_second"]) > 0 for row in speeds)
-    for name in ("error", "training", "speed", "strip-pong"):
+    assert len(speeds) == 5 * 2 * 2 and all(float(row["steps_per_second"]) > 0 for row in speeds)
+    for name in ("error", "training", "speed", "schemes", "frames", "agent", "strip-pong", "saliency-pong"):
         assert (folder / f"figures/{name}.svg").stat().st_size > 2000
     assert (folder / "videos/pong.mp4").stat().st_size > 2000
+    for name in ("pdt-0-100", "independent"):
+        played = list(csv.DictReader((folder / f"pong/seed-1/agent/{name}.csv").open()))
+        assert [row["chain_period"] for row in played] == ["1"] * 4 + ["5"] * 2 + ["20"] * 2
+        assert [row["policy"] for row in played] == ["random"] * 2 + ["agent"] * 6
+        assert all(0 <= float(row["agreement"]) <= 1 and float(row["error"]) > 0 for row in played[4:])
+        assert (folder / f"pong/seed-1/agent/{name}.mp4").stat().st_size > 2000
+    (agent,) = csv.DictReader((folder / "agents.csv").open())
+    assert (agent["agent"], agent["game"], agent["paper_dqn"], agent["verdict"]) == (
+        "dqn-smoke",
+        "pong",
+        "20.88",
+        "smaller scale",
+    )
     with h5py.File(folder / "pong/seed-1/simulators/two-class/horizon.h5") as file:
         assert file["errors"].shape == (6, 50)
     record = json.loads((folder / "pong/seed-1/simulators/two-class/horizon.h5.provenance.json").read_text())
@@ -98,65 +116,76 @@ def test_one_command_makes_every_product(edited_simulated):
     assert checkout.planned("smoke_simulators") == {}
     checkout.edit("config.yaml", "sequences: 6, horizon: 50", "sequences: 5, horizon: 50")
     planned = checkout.planned("results/atari-res-smoke/table.csv")
-    assert planned == {"evaluate_simulator": 3, "tabulate_simulators": 1}
+    assert planned == {"evaluate_simulator": 5, "tabulate_simulators": 1}
 
 
-@pytest.mark.timeout(600)
+ONLINE = "atari-res-online-smoke"
+
+
+@pytest.mark.timeout(1800)
+def test_simulator_learns_while_an_agent_plays(simulated):
+    """No train shard is collected; the agent is trained first."""
+    data = simulated.folder / "results/data/atari-dqn-smoke-pong"
+    assert [path.name for path in sorted(data.glob("*.h5"))] == ["test-000.h5"]
+    (row,) = csv.DictReader((simulated.folder / f"results/{ONLINE}/table.csv").open())
+    assert float(row["error_1"]) > 0
+
+
+@pytest.mark.timeout(1800)
 def test_report_has_every_product_with_a_caption_that_states_the_protocol(simulated, tmp_path):
-    result = simulated.snakemake("smoke_simulators", "--report", str(tmp_path / "report.html"))
+    products = simulator_products(load_config(simulated.folder / "config.yaml"), ONLINE)
+    result = simulated.snakemake(*products, "--report", str(tmp_path / "report.html"))
     assert result.returncode == 0, result.stdout + result.stderr
     text = (tmp_path / "report.html").read_text()
     results = json.loads(re.search(r'<script id="results">\s*var results = (.*);\n', text)[1])
-    config = load_config(simulated.folder / "config.yaml")
-    experiments = ("atari-res-smoke", "atari-acvp-smoke")
-    assert set(results) == {path for name in experiments for path in simulator_products(config, name)}
+    assert sorted(results) == sorted(products)
     for path, one in results.items():
         caption = " ".join(re.sub(r"<[^>]+>", "", one["caption"]).split())
         assert "system-message" not in one["caption"], f"{path}: the caption is not valid reStructuredText"
         assert "its numbers mean nothing" in caption and "Training seeds: 1 (1)." in caption
-        assert "Data: 400 frames of" in caption and "6 held-out sequences" in caption
-        budget = "4 updates of 2 windows of 7 to 11 steps" if "atari-res-smoke" in path else "updates of 2 windows of"
-        assert budget in caption
-        assert f"snakemake --cores all {'/'.join(path.split('/')[:2])}/table.csv" in caption
-    assert "what the first four simulators" in results["results/atari-res-smoke/videos/pong.mp4"]["caption"]
-    assert results["results/atari-res-smoke/figures/training.svg"]["labels"]["figure"] == "Training of simulators"
+        assert "Data: pong, played meanwhile by an agent (dqn-smoke, ε = 0.2)" in caption
+        assert "Budget of a simulator: 4 updates of 2 windows of 7 steps." in caption
+        assert "6 held-out sequences, 50 steps ahead after 11 real frames" in caption
+        assert f"snakemake --cores all results/{ONLINE}/table.csv" in caption
+    film = " ".join(results[f"results/{ONLINE}/videos/pong.mp4"]["caption"].split())
+    assert "One held-out sequence of pong" in film and "each simulator imagines" in film
+    assert results[f"results/{ONLINE}/figures/training.svg"]["labels"]["figure"] == "Training of simulators"
+    assert results[f"results/{ONLINE}/speed.csv"]["labels"]["table"] == "Speed"
 
 
+@pytest.mark.timeout(1800)
 def test_crate_has_every_product_and_what_is_behind_it(simulated, tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "worldmodels",
-        "crate",
-        "atari-acvp-smoke",
-        "--output",
-        str(tmp_path / "crate.zip"),
-    ]
+    command = [sys.executable, "-m", "worldmodels", "crate", ONLINE, "--output", str(tmp_path / "crate.zip")]
     result = subprocess.run([*command, "--directory", str(simulated.folder)], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     with zipfile.ZipFile(tmp_path / "crate.zip") as archive:
         archive.extractall(tmp_path / "crate")
     crate = ROCrate(tmp_path / "crate")
     listed = {entity.id: entity for entity in crate.data_entities}
-    config = load_config(simulated.folder / "config.yaml")
-    errors = simulator_files(config, "atari-acvp-smoke", "horizon.h5")
-    wanted = {*simulator_products(config, "atari-acvp-smoke"), *errors}
-    assert len(errors) == 9 and wanted | {f"{path}.provenance.json" for path in wanted} <= set(listed)
-    assert "results/atari-acvp-smoke/videos/ms-pacman.mp4" in listed
+    wanted = set(result_files(load_config(simulated.folder / "config.yaml"), ONLINE))
+    folder = f"results/{ONLINE}/pong/seed-1/simulators/pdt-0-100"
+    assert {f"results/{ONLINE}/videos/pong.mp4", f"{folder}/horizon.h5", f"{folder}/metrics.csv"} <= wanted
+    assert wanted | {f"{path}.provenance.json" for path in wanted} <= set(listed)
     for path in wanted:
         assert (tmp_path / "crate" / path).read_bytes() == (simulated.folder / path).read_bytes()
     about = crate.root_dataset["description"]
-    assert "Scale: smoke test" in about and "Training seeds: 1 (1)." in about and "Budget of a simulator: " in about
+    for fact in (
+        "Scale: smoke test",
+        "Training seeds: 1 (1).",
+        "Budget of a simulator: 4 updates of 2 windows of 7 steps.",
+    ):
+        assert fact in about
     (action,) = crate.get_by_type("CreateAction")
     block = json.loads((tmp_path / "crate" / action["object"][0].id).read_text())
-    assert block["experiment"]["evaluation"]["sequences"] == 6 and block["dataset"]["frames_per_shard"] == 200
+    assert block["experiment"]["evaluation"]["sequences"] == 6 and block["dataset"]["epsilon"] == 0.2
+    assert block["agent"]["algorithm"] == "dqn" and block["agent"]["steps"] == 600
 
 
-def test_simulator_learns_while_an_agent_plays(checkout):
-    """No train shard is collected; the agent is trained first."""
-    result = checkout.snakemake("results/atari-res-online-smoke/table.csv")
-    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-6000:]
-    data = checkout.folder / "results/data/atari-dqn-smoke-pong"
-    assert [path.name for path in sorted(data.glob("*.h5"))] == ["test-000.h5"]
-    (row,) = csv.DictReader((checkout.folder / "results/atari-res-online-smoke/table.csv").open())
-    assert float(row["error_1"]) > 0
+def test_crate_of_a_joint_table_takes_files_from_where_they_are():
+    """Simulators that another experiment made lie in its folder, earlier stages of curricula in files of their own."""
+    files = list(result_files(load_config(REPOSITORY / "config.yaml"), "simulators-laptop"))
+    assert len(files) == len(set(files))
+    folder = "results/{}/ms-pacman/seed-1/simulators/{}"
+    assert f"{folder.format('atari-acvp-laptop', 'acvp-recurrent')}/horizon.h5" in files
+    assert f"{folder.format('atari-acvp-laptop', 'acvp-recurrent.1-step')}/metrics.csv" in files
+    assert f"{folder.format('simulators-laptop', 'res')}/horizon.h5" in files

@@ -36,6 +36,16 @@ def test_frames(wildcards):
     return simulator_blocks.test_shards(CONFIG, wildcards.experiment, wildcards.game)
 
 
+def agent_scores(name):
+    """Input function: one file of every agent that plays for the experiment."""
+
+    @clear_errors
+    def paths(wildcards):
+        return simulator_blocks.agent_score_files(CONFIG, wildcards.experiment, name)
+
+    return paths
+
+
 @clear_errors
 def timed_weights(wildcards):
     return simulator_blocks.timed_weights(CONFIG, wildcards.experiment)
@@ -57,6 +67,12 @@ def figure_inputs(wildcards):
 def film_inputs(wildcards):
     """Input function: the simulators of a game, of the first training seed, and held-out frames."""
     return simulator_blocks.shown_inputs(CONFIG, wildcards.experiment, wildcards.game)
+
+
+@clear_errors
+def acting_inputs(wildcards):
+    """Input function: the simulator in which an agent acts, and the agent."""
+    return simulator_blocks.play_inputs(CONFIG, wildcards)
 
 
 def file_options(wildcards, input):

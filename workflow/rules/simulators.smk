@@ -5,6 +5,7 @@ localrules:
     tabulate_simulators,
     plot_simulators,
     film_simulator,
+    tabulate_agents,
 
 
 rule train_simulator:
@@ -224,4 +225,84 @@ rule film_simulator:
         code=code_of("film_simulator"),
     shell:
         "python -m worldmodels film_simulator {params.files} --output {output} "
+        "--config {params.config:q} --threads {threads} --log {log}"
+
+
+rule play_agent:
+    input:
+        unpack(acting_inputs),
+    output:
+        csv="results/{experiment}/{game}/seed-{seed}/agent/{simulator}.csv",
+        film=report(
+            "results/{experiment}/{game}/seed-{seed}/agent/{simulator}.mp4",
+            category=report_category,
+            subcategory="Films",
+            labels={"film": "agent in {simulator}, {game}, seed {seed}", "form": "Save (MP4)"},
+            caption="../report/film_agent.rst",
+        ),
+        moments="results/{experiment}/{game}/seed-{seed}/agent/{simulator}.h5",
+    log:
+        "results/{experiment}/logs/{game}/seed-{seed}/play_agent-{simulator}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/{game}/seed-{seed}/play_agent-{simulator}.jsonl"
+    wildcard_constraints:
+        experiment=SIMULATOR_EXPERIMENT,
+        game=r"[a-z0-9-]+",
+        simulator=ANY_NAME,
+    conda:
+        "../../envs/worldmodels.yaml"
+    threads: simulator_threads
+    resources:
+        mem_mb=8000,
+        runtime=480,
+        gpu=simulator_gpus,
+    params:
+        about=about_simulators,
+        config=stage_config("play_agent"),
+        code=code_of("play_agent"),
+    shell:
+        "python -m worldmodels play_agent --weights {input.weights} --agent {input.agent} --seed {wildcards.seed} "
+        "--csv {output.csv} --film {output.film} --moments {output.moments} "
+        "--config {params.config:q} --threads {threads} --log {log}"
+
+
+rule tabulate_agents:
+    input:
+        scores=agent_scores("score.json"),
+        episodes=agent_scores("episodes.csv"),
+    output:
+        csv=report(
+            "results/{experiment}/agents.csv",
+            category=report_category,
+            subcategory="Tables",
+            labels={"table": "Agents", "form": "Save (CSV)"},
+            caption="../report/table_agents.rst",
+        ),
+        markdown=report(
+            "results/{experiment}/agents.md",
+            category=report_category,
+            subcategory="Tables",
+            labels={"table": "Agents", "form": "Save (Markdown)"},
+            caption="../report/table_agents.rst",
+        ),
+    log:
+        "results/{experiment}/logs/tabulate_agents.log",
+    benchmark:
+        "results/{experiment}/benchmarks/tabulate_agents.jsonl"
+    wildcard_constraints:
+        experiment=SIMULATOR_EXPERIMENT,
+    conda:
+        "../../envs/worldmodels.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+        gpu=0,
+    params:
+        about=about_simulators,
+        config=stage_config("tabulate_agents"),
+        code=code_of("tabulate_agents"),
+    shell:
+        "python -m worldmodels tabulate_agents --scores {input.scores} --episodes {input.episodes} "
+        "--csv {output.csv} --markdown {output.markdown} "
         "--config {params.config:q} --threads {threads} --log {log}"

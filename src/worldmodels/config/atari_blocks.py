@@ -58,9 +58,14 @@ def atari_shards(config: Config, name: str, split: str) -> list[str]:
 def agent_file(config: Config, name: str) -> str | None:
     """Path of the agent that plays an Atari data set: trained by the workflow, or named by the user; None for random."""
     options, game = atari_dataset(config, name)
-    if options.agent == RANDOM or options.agent.endswith(AGENT_FILE_SUFFIX):
-        return None if options.agent == RANDOM else options.agent
-    return f"results/agents/{options.agent}/{game_label(game)}/agent{AGENT_FILE_SUFFIX}"
+    return None if options.agent == RANDOM else agent_path(options.agent, game)
+
+
+def agent_path(agent: str, game: str) -> str:
+    """File of an agent that is an entry of `atari_agents`, or a file already."""
+    return (
+        agent if agent.endswith(AGENT_FILE_SUFFIX) else f"results/agents/{agent}/{game_label(game)}/agent.safetensors"
+    )
 
 
 def atari_shard_block(config: Config, name: str) -> CollectAtariBlock:

@@ -29,8 +29,12 @@ SIMULATOR_FIGURE_TITLES = {
     "speed": "Error against speed",
     "strip": "A sequence, real and imagined",
     "actions": "How alike the actions are",
+    "schemes": "Error by how training mixes real and predicted frames",
+    "frames": "Error against frames seen in training",
+    "agent": "Score of an agent inside simulators",
+    "saliency": "What the agent looks at",
 }
-"""Labels of the figures of simulators, by name; behind the last two stands a game."""
+"""Labels of the figures of simulators, by name; behind those of one game stands its name."""
 SCALES = {
     "paper": "the paper's scale",
     "laptop": "laptop scale, smaller than the paper's: no number here confirms or refutes the paper",

@@ -174,7 +174,23 @@ class Config(Options):
                     f"atari_datasets.{name}.agent is '{dataset.agent}', but it must be '{RANDOM}', a file "
                     f"*{AGENT_FILE_SUFFIX}, or one of the agents {', '.join(sorted(self.atari_agents))}"
                 )
+        for name, experiment in self.simulator_experiments.items():
+            self._check_acting_agent(f"simulator_experiments.{name}.agent_play.agent", experiment)
         return self
+
+    def _check_acting_agent(self, place: str, experiment: SimulatorExperiment) -> None:
+        if experiment.agent_play is None:
+            return
+        agent = experiment.agent_play.agent
+        if agent is None and self.atari_datasets[experiment.dataset].agent == RANDOM:
+            raise ValueError(
+                f"{place} must name an agent, since atari_datasets.{experiment.dataset} is played at random"
+            )
+        if agent is not None and agent not in self.atari_agents and not agent.endswith(AGENT_FILE_SUFFIX):
+            raise ValueError(
+                f"{place} is '{agent}', but it must be a file *{AGENT_FILE_SUFFIX}, or one of the agents "
+                f"{', '.join(sorted(self.atari_agents))}"
+            )
 
     @model_validator(mode="after")
     def names_exist(self) -> Self:

@@ -59,10 +59,15 @@ FILES = {
     ),
     "train_simulator": _of_simulator("train_simulator", "weights.safetensors", "metrics.csv"),
     "evaluate_simulator": _of_simulator("evaluate_simulator", "horizon.h5"),
+    "tabulate_agents": _in_experiment("tabulate_agents", "agents.csv", "agents.md"),
     "time_simulators": _in_experiment("time_simulators", "speed.csv"),
     "tabulate_simulators": _in_experiment("tabulate_simulators", "table.csv", "table.md", "table.tex"),
     "plot_simulators": _in_experiment("plot_simulators-{figure}", "figures/{figure}.svg", "figures/{figure}.pdf"),
     "film_simulator": _in_experiment("film_simulator-{game}", "videos/{game}.mp4"),
+    "play_agent": _in_experiment(
+        "{game}/seed-{seed}/play_agent-{simulator}",
+        *(f"{{game}}/seed-{{seed}}/agent/{{simulator}}.{suffix}" for suffix in ("csv", "mp4", "h5")),
+    ),
     "train_vae": _in_seed("train_vae", "models/vae/", "weights.safetensors", "metrics.csv"),
     "encode_latents": _in_seed("encode_latents", "", "latents.h5"),
     "train_mdn_rnn": _in_seed("train_mdn_rnn", "models/mdn_rnn/", "weights.safetensors", "metrics.csv", "deaths.json"),
@@ -197,6 +202,7 @@ def _simulators(config: Config, experiment: str) -> Iterator[Job]:
                 yield trained
                 if simulator in options.scored:
                     yield _job(config, "evaluate_simulator", (trained.outputs[0], *test), **place)
+    yield from _agent_inside(config, experiment)
     yield from _simulator_report(config, experiment, games)
 
 
@@ -204,10 +210,8 @@ def _atari_frames(config: Config, experiment: str, game: str) -> Iterator[Job]:
     """The agent of a game where the workflow trains one, and the shards that an experiment reads."""
     dataset = simulator_blocks.game_dataset(config, experiment, game)
     agent = atari_blocks.agent_file(config, dataset)
-    if agent is not None and agent.startswith("results/agents/"):
-        name = config.atari_datasets[config.simulator_experiments[experiment].dataset].agent
-        start = config.atari_agents[name].start_from
-        yield _job(config, "train_agent", () if start is None else (start,), agent=name, game=game)
+    if agent is not None:
+        yield from _trained_agent(config, agent)
     stored = simulator_blocks.train_shards(config, experiment, game)
     for path in [*stored, *simulator_blocks.test_shards(config, experiment, game)]:
         split, shard = path.removesuffix(".h5").rsplit("/", 1)[1].split("-")
@@ -215,10 +219,22 @@ def _atari_frames(config: Config, experiment: str, game: str) -> Iterator[Job]:
         yield _job(config, "collect_atari", inputs, dataset=dataset, split=split, shard=shard)
 
 
+def _trained_agent(config: Config, path: str) -> Iterator[Job]:
+    """The training of an agent, where its file is one that the workflow makes."""
+    if not path.startswith("results/agents/"):
+        return
+    name, game = path.split("/")[2:4]
+    start = config.atari_agents[name].start_from
+    yield _job(config, "train_agent", () if start is None else (start,), agent=name, game=game)
+
+
 def _simulator_report(config: Config, experiment: str, games: list[str]) -> Iterator[Job]:
     tabulated = simulator_blocks.table_inputs(config, experiment)
     paths = tuple(path for group in tabulated.values() for path in group)
     yield _job(config, "tabulate_simulators", paths, experiment=experiment)
+    scores = [simulator_blocks.agent_score_files(config, experiment, name) for name in ("score.json", "episodes.csv")]
+    if scores[0]:
+        yield _job(config, "tabulate_agents", (*scores[0], *scores[1]), experiment=experiment)
     timed = simulator_blocks.timed_weights(config, experiment)
     yield _job(config, "time_simulators", tuple(timed), experiment=experiment)
     for figure in simulator_blocks.figure_names(config, experiment):
@@ -229,6 +245,14 @@ def _simulator_report(config: Config, experiment: str, games: list[str]) -> Iter
         shown = simulator_blocks.shown_inputs(config, experiment, game)
         paths = tuple(path for group in shown.values() for path in group)
         yield _job(config, "film_simulator", paths, experiment=experiment, game=game)
+
+
+def _agent_inside(config: Config, experiment: str) -> Iterator[Job]:
+    """An agent acts inside simulators, if the experiment says so."""
+    for game, seed, simulator in simulator_blocks.played(config, experiment):
+        yield from _trained_agent(config, simulator_blocks.acting_agent(config, experiment, game))
+        place = {"experiment": experiment, "game": game, "seed": str(seed), "simulator": simulator}
+        yield _job(config, "play_agent", tuple(simulator_blocks.play_inputs(config, place).values()), **place)
 
 
 def _shards(config: Config, dataset: str) -> tuple[str, ...]:

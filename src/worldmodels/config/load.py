@@ -73,8 +73,9 @@ def _with_parents(name: str, experiments: Mapping[str, Any], children: tuple[str
     inherited = _with_parents(parent, experiments, (*children, name), section)
     if not isinstance(inherited, Mapping):
         return own
-    # The parent's title would lie about the child.
-    return merged({key: value for key, value in inherited.items() if key not in {"title"}}, own, TABLE_ROWS)
+    # The parent's title would lie about the child, and its agent acts in rows that the child need not have.
+    kept = {key: value for key, value in inherited.items() if key not in {"title", "agent_play"}}
+    return merged(kept, own, TABLE_ROWS)
 
 
 def describe_problem(error: ValidationError, raw: Mapping[str, Any]) -> str:

@@ -99,6 +99,26 @@ class SimulatorEvaluation(Options):
     )
 
 
+class AgentPlay(Options):
+    """An agent that acts on what a simulator imagines; the real game takes the same actions beside it, and keeps the score."""
+
+    agent: str | None = Field(
+        None, description="Entry of `atari_agents`, or a trained agent's file; none is the agent of the data set"
+    )
+    simulators: list[Name] = Field(min_length=1, description="Rows of the table in which it acts")
+    chain_periods: list[Annotated[int, Field(ge=1)]] = Field(
+        [1, 5, 10, 50, 100],
+        min_length=1,
+        description="Steps from one real frame to the next, each tried; between them it sees predictions. With 1 all frames "
+        "are real. The film is of the longest",
+    )
+    games: int = Field(10, ge=1, le=64, description="Real games that keep the score, side by side")
+    steps: int = Field(1000, ge=2, description="Steps after which a game that is not over is cut off")
+    epsilon: float = Field(
+        0.05, ge=0, le=1, description="Share of its actions that are uniform instead (Oh et al. 2015)"
+    )
+
+
 class SimulatorExperiment(Options):
     """An experiment with simulators: frames, games, the simulators that are compared, and how they are scored."""
 
@@ -127,6 +147,7 @@ class SimulatorExperiment(Options):
     training: SimulatorEntry = Field(SimulatorEntry(), description="What all simulators share, where they are silent")
     simulators: dict[Name, SimulatorEntry] = Field(min_length=1, description="Rows of the table, by name")
     evaluation: SimulatorEvaluation = SimulatorEvaluation()
+    agent_play: AgentPlay | None = Field(None, description="An agent acts inside some of the simulators; not inherited")
 
     @model_validator(mode="after")
     def nothing_comes_twice(self) -> Self:
@@ -155,6 +176,18 @@ class SimulatorExperiment(Options):
             raise ValueError("no simulator is scored: the table would be empty")
         return self
 
+    @model_validator(mode="after")
+    def agent_can_see(self) -> Self:
+        """An agent acts in rows of the table that are trained and whose frames look like those that it learned on."""
+        for name in self.agent_play.simulators if self.agent_play else ():
+            if name not in self.scored:
+                raise ValueError(f"agent_play.simulators has '{name}', but the rows are {', '.join(self.scored)}")
+            if not self.simulators[name].learns or self.simulators[name].model.pixels == "two-class":
+                raise ValueError(
+                    f"agent_play.simulators has '{name}', which shows no frames that an agent could play by"
+                )
+        return self
+
     def _check_weights_fit(self, name: str, after: str) -> None:
         differences = weights_differ(self.simulators[after].model, self.simulators[name].model)
         if differences:
@@ -166,6 +199,34 @@ class SimulatorExperiment(Options):
     def scored(self) -> dict[str, SimulatorEntry]:
         """The rows of the table, by name."""
         return {name: entry for name, entry in self.simulators.items() if entry.scored}
+
+    @property
+    def schemes(self) -> list[str]:
+        """The most rows that differ in nothing but how their training mixes real and predicted frames; none where there is one."""
+        groups = [self._longest_of_each_scheme(names) for names in self._alike("scheme", "updates")]
+        largest = max(groups, key=len)
+        return largest if len(largest) > 1 else []
+
+    def _longest_of_each_scheme(self, names: list[str]) -> list[str]:
+        longest: dict[str, str] = {}
+        for name in sorted(names, key=lambda name: self.simulators[name].updates):
+            longest[self.simulators[name].scheme] = name
+        return [name for name in names if name in longest.values()]
+
+    @property
+    def budgets(self) -> list[list[str]]:
+        """Rows that differ in nothing but the number of updates, from few to many, wherever there are two or more."""
+        groups = (sorted(names, key=lambda name: self.simulators[name].updates) for names in self._alike("updates"))
+        return [names for names in groups if len(names) > 1]
+
+    def _alike(self, *but: str) -> list[list[str]]:
+        """The rows that are trained, in groups that differ in nothing but these options of their training."""
+        groups: dict[str, list[str]] = {}
+        for name, entry in self.scored.items():
+            if entry.learns:
+                rest = entry.training.model_dump_json(exclude={*but})
+                groups.setdefault(f"{entry.after} {rest}", []).append(name)
+        return list(groups.values()) or [[]]
 
     def chain(self, name: str) -> list[str]:
         """The simulators whose trainings lead to this one, the first of them first; itself last."""

@@ -7,7 +7,7 @@ from worldmodels.config.experiments import Config
 from worldmodels.config.load import nearest, no_experiment
 from worldmodels.errors import UserError
 
-TABLES = ("table.csv", "table.md", "table.tex", "table.html", "speed.csv")
+TABLES = ("table.csv", "table.md", "table.tex", "table.html", "speed.csv", "agents.csv", "agents.md")
 """Files that lie in an experiment's folder itself; the other products are in folders."""
 FILE_OPTIONS = ("--report", "--directory", "-d", "--configfile", "--configfiles", "--snakefile", "-s", "--archive")
 

@@ -18,7 +18,7 @@ from worldmodels.figures.judgement import Answer, Row, Test, read_rows
 from worldmodels.figures.simulator_judgement import (
     SimulatorScores,
     SimulatorTest,
-    looks_far_enough,
+    answers,
     read_simulator_scores,
 )
 from worldmodels.runtime.files import write_text
@@ -126,7 +126,7 @@ def _can_answer(test: Test | SimulatorTest, rows: Rows) -> bool:
     """Whether a table has all that a test needs."""
     if not set(test.variants()) <= set(rows):
         return False
-    return not isinstance(test, SimulatorTest) or looks_far_enough(test, rows)  # type: ignore[arg-type]
+    return not isinstance(test, SimulatorTest) or answers(test, rows)  # type: ignore[arg-type]
 
 
 def _line(claim: Claim, ours: str, run: str, verdict: str, target: str) -> str:

@@ -53,3 +53,15 @@ def prediction_film(
         shown = [own[step] if ahead < 1 else dream[ahead - 1] for own, dream in zip(real, predicted, strict=True)]
         footer = "watching the real game" if ahead < 1 else f"{ahead} step{'s' if ahead > 1 else ''} ahead"
         yield in_grid([real[0][step], *shown], ["real", *names], footer)
+
+
+def agent_film(
+    moments: Sequence[tuple[np.ndarray, np.ndarray, int, float]], name: str, chain_period: int
+) -> Iterator[np.ndarray]:
+    """A film: the real game beside what an agent sees of it, which a simulator imagines between real frames.
+
+    moments: what is real and what the agent sees, (H, W, C) uint8; steps since the last real frame; and the score so far.
+    """
+    for real, seen, ahead, total in moments:
+        footer = f"predicted, {ahead} of {chain_period - 1}" if ahead else "a real frame"
+        yield in_grid([real, seen], ["real", f"seen: {name}"], f"{footer}, score {total:g}")

@@ -74,10 +74,11 @@ Rows = Mapping[str, SimulatorScores]
 
 
 class ErrorFalls(NamedTuple):
-    """The error falls from each simulator to the next, at every one of some horizons."""
+    """The error falls from each simulator to the next, at every one of some horizons; in some games only, if any are named."""
 
     order: tuple[str, ...]
     horizons: tuple[int, ...]
+    games: tuple[str, ...] = ()
 
     def variants(self) -> tuple[str, ...]:
         """All of them."""
@@ -86,7 +87,7 @@ class ErrorFalls(NamedTuple):
     def judge(self, rows: Rows) -> Answer:
         """Does each interval lie above the next?"""
         parts = {}
-        for game in rows[self.order[0]].errors:
+        for game in _asked(self, rows):
             errors = [[rows[name].errors[game][horizon] for name in self.order] for horizon in self.horizons]
             pairs = [pair for line in errors for pair in zip(line[:-1], line[1:], strict=True)]
             parts[game] = together([above(one, other.low, other.high) for one, other in pairs])
@@ -94,11 +95,12 @@ class ErrorFalls(NamedTuple):
 
 
 class LowerError(NamedTuple):
-    """The error of a simulator lies below another's at a horizon."""
+    """The error of a simulator lies below another's at a horizon; in some games only, if any are named."""
 
     better: str
     worse: str
     horizon: int
+    games: tuple[str, ...] = ()
 
     def variants(self) -> tuple[str, ...]:
         """Both."""
@@ -106,7 +108,7 @@ class LowerError(NamedTuple):
 
     def judge(self, rows: Rows) -> Answer:
         """Do the intervals part?"""
-        return ErrorFalls((self.worse, self.better), (self.horizon,)).judge(rows)
+        return ErrorFalls((self.worse, self.better), (self.horizon,), self.games).judge(rows)
 
 
 class GainsShrink(NamedTuple):
@@ -155,8 +157,19 @@ class BeatsCopy(NamedTuple):
 SimulatorTest = ErrorFalls | LowerError | GainsShrink | BeatsCopy
 
 
-def looks_far_enough(test: SimulatorTest, rows: Rows) -> bool:
-    """Whether every row that a test needs has errors at every horizon that it needs."""
+def _asked(test: ErrorFalls, rows: Rows) -> list[str]:
+    """The table's games that a test speaks of."""
+    return [game for game in rows[test.order[0]].errors if not test.games or game in test.games]
+
+
+def answers(test: SimulatorTest, rows: Rows) -> bool:
+    """Whether rows have errors in a game that a test speaks of, at every horizon that it needs."""
+    if (
+        isinstance(test, ErrorFalls | LowerError)
+        and test.games
+        and not set(test.games) & {*rows[test.variants()[0]].errors}
+    ):
+        return False
     needed = {test.horizon} if isinstance(test, LowerError | GainsShrink) else {*test.horizons}
     return all(needed <= set(errors) for name in test.variants() for errors in rows[name].errors.values())
 

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from worldmodels.figures.simulator_tables import THOUSANDTHS
+from worldmodels.figures.statistics import summarise
 from worldmodels.figures.style import BLACK, CYCLE
 
 Curves = Mapping[str, Sequence[np.ndarray]]
@@ -62,6 +63,26 @@ def plot_error(axes: Axes, errors: Curves, copy_last: Mapping[str, np.ndarray]) 
     else:
         axes.set_ylim(bottom=0)
     axes.set(xlabel="steps ahead", ylabel="squared error, thousandths")
+
+
+def plot_frames(
+    axes: Axes, series: Mapping[str, Sequence[tuple[float, Sequence[np.ndarray]]]], horizons: Sequence[int]
+) -> None:
+    """Error some steps ahead against frames seen in training: a colour a simulator, a stroke a horizon, with its band.
+
+    series: by simulator, for each length of its training the frames seen and the errors (N, K) of each training seed.
+    """
+    for index, (name, points) in enumerate(series.items()):
+        frames = [seen for seen, _ in points]
+        means = np.stack([np.mean([seed.mean(axis=0) for seed in seeds], axis=0) for _, seeds in points])  # (P, K)
+        low, high = (np.stack(ends) for ends in zip(*(band(seeds) for _, seeds in points), strict=True))
+        for number, horizon in enumerate(horizons):
+            look = {"color": line_of(index)["color"], "linestyle": STYLES[number % len(STYLES)], "marker": "o"}
+            axes.plot(frames, means[:, horizon - 1] * THOUSANDTHS, label=f"{name}, {horizon} ahead", **look)
+            below, above = (end[:, horizon - 1] * THOUSANDTHS for end in (low, high))
+            axes.fill_between(frames, below, above, color=look["color"], alpha=0.15, linewidth=0)
+    axes.set(xscale="log", xlabel="frames seen in training", ylabel="squared error, thousandths")
+    axes.set_ylim(bottom=0)
 
 
 def band(seeds: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -118,6 +139,27 @@ def plot_speed(
     axes.tick_params(axis="x", which="minor", labelsize=5)
 
 
+def plot_agent(
+    axes: Axes, returns: Mapping[str, Mapping[int, Sequence[Sequence[float]]]], random: Sequence[float]
+) -> None:
+    """Score in the real game of an agent that sees one real frame in so many: a line a simulator with 95 % intervals.
+
+    returns: by simulator and chain period, for each training seed its games'. random: returns of random play, the dotted line.
+    """
+    for index, (name, by_period) in enumerate(returns.items()):
+        summaries = [summarise(seeds) for seeds in by_period.values()]
+        means = np.array([one.mean for one in summaries])
+        low, high = (np.array([getattr(one, end) for one in summaries]) for end in ("low", "high"))
+        periods = list(by_period)
+        axes.plot(periods, means, marker="o", label=name, **line_of(index))
+        axes.fill_between(periods, low, high, color=line_of(index)["color"], alpha=0.15, linewidth=0)
+    axes.axhline(float(np.mean(random)), color=BLACK, linestyle=":", linewidth=1, label="random actions")
+    axes.set(xscale="log", xlabel="steps from one real frame to the next", ylabel="score in the real game")
+    shown = sorted({period for by_period in returns.values() for period in by_period})
+    axes.set_xticks(shown, [str(period) for period in shown])
+    axes.set_xticks([], minor=True)
+
+
 ACTION_NAMES = (
     *("noop", "fire", "up", "right", "left", "down", "up-right", "up-left", "down-right", "down-left"),
     *(f"{name}, fire" for name in ("up", "right", "left", "down", "up-right", "up-left", "down-right", "down-left")),
@@ -144,10 +186,10 @@ def finish(drawn: Figure, axes: Mapping[str, Axes]) -> None:
 
 
 def frame_strip(rows: Mapping[str, np.ndarray], titles: Sequence[str]) -> Figure:
-    """Rows of pictures, each (n, H, W, 3) uint8, with its name at its left, under one line of n titles."""
+    """Rows of pictures, each (n, H, W, 3) uint8, with its name, of one line or more, at its left, under one line of n titles."""
     height, width = next(iter(rows.values())).shape[1:3]
     cell = 1.1
-    label = 0.075 * max(map(len, rows)) + 0.1
+    label = 0.075 * max(len(line) for name in rows for line in name.splitlines()) + 0.1
     size = (label + cell * width / height * len(titles), 0.25 + cell * len(rows))
     drawn, grid = plt.subplots(len(rows), len(titles), figsize=size, squeeze=False)
     for (name, pictures), cells in zip(rows.items(), grid, strict=True):

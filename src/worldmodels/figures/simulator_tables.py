@@ -21,7 +21,7 @@ from worldmodels.simulators.prediction_error import HorizonErrors
 COLUMNS = (
     *("simulator", "game"),
     *(f"{name}_{horizon}" for horizon in HORIZONS for name in ("error", "error_low", "error_high", "copy_last")),
-    *("reward_accuracy", "done_accuracy", "sequences", "training_seeds", "training_updates"),
+    *("reward_accuracy", "no_reward", "done_accuracy", "no_end", "sequences", "training_seeds", "training_updates"),
     *("frames_seen", "parameters", "operations_drawn", "operations", "frame", "verdict", "scale"),
 )
 THOUSANDTHS = 1000
@@ -38,6 +38,10 @@ class Scored(NamedTuple):
     costs: Costs
 
 
+Updates = Mapping[tuple[str, int, str], int]
+"""Updates that trainings came to, by game, training seed and simulator; those that are missing made all that were configured."""
+
+
 class SimulatorRow(NamedTuple):
     """One row: a simulator on a game, all training seeds together."""
 
@@ -51,6 +55,7 @@ class SimulatorRow(NamedTuple):
     frame: tuple[int, int, int]
     costs: Costs
     trainings: Sequence[SimulatorEntry]  # one after the other, the last one its own
+    updates: Sequence[int]  # of each of them: made, mean over training seeds
 
     @property
     def entry(self) -> SimulatorEntry:
@@ -58,17 +63,23 @@ class SimulatorRow(NamedTuple):
         return self.trainings[-1]
 
 
-def build_simulator_rows(options: SimulatorExperiment, scored: Sequence[Scored]) -> list[SimulatorRow]:
+def build_simulator_rows(
+    options: SimulatorExperiment, scored: Sequence[Scored], updates: Updates | None = None
+) -> list[SimulatorRow]:
     """Rows in the order of `scored`, which is config.yaml's."""
     groups: dict[tuple[str, str], list[Scored]] = {}
     for one in scored:
         groups.setdefault((one.game, one.simulator), []).append(one)
-    return [
-        _row([options.simulators[one] for one in options.chain(name)], group) for (_, name), group in groups.items()
+    return [_row(options, group, updates or {}) for group in groups.values()]
+
+
+def _row(options: SimulatorExperiment, group: Sequence[Scored], updates: Updates) -> SimulatorRow:
+    chain = options.chain(group[0].simulator)
+    trainings = [options.simulators[name] for name in chain]
+    made = [
+        [updates.get((one.game, one.seed, name), entry.updates if entry.learns else 0) for one in group]
+        for name, entry in zip(chain, trainings, strict=True)
     ]
-
-
-def _row(trainings: Sequence[SimulatorEntry], group: Sequence[Scored]) -> SimulatorRow:
     first = group[0].errors
     horizons = [horizon for horizon in HORIZONS if horizon <= first.errors.shape[1]]
     return SimulatorRow(
@@ -82,32 +93,32 @@ def _row(trainings: Sequence[SimulatorEntry], group: Sequence[Scored]) -> Simula
         frame=first.frame_shape,
         costs=group[0].costs,
         trainings=trainings,
+        updates=[round(float(np.mean(of_seeds))) for of_seeds in made],
     )
 
 
 def _accuracies(group: Sequence[HorizonErrors]) -> dict[str, float]:
-    """Shares of steps, over all horizons, whose reward and end were foretold; empty where none are predicted."""
+    """Shares of steps, over all horizons, whose reward and end were foretold, and would be by who always says that there is none.
+
+    Empty where none are predicted; the latter is missing in files of an older version.
+    """
     found = {}
-    for name, column in (("reward_accuracy", "reward_hits"), ("done_accuracy", "done_hits")):
+    columns = {"reward_accuracy": "reward_hits", "done_accuracy": "done_hits"} | {n: n for n in ("no_reward", "no_end")}
+    for name, column in columns.items():
         hits = [getattr(one, column) for one in group if getattr(one, column) is not None]
         if hits:
             found[name] = float(np.mean(hits))
     return found
 
 
-def frames_seen(trainings: Sequence[SimulatorEntry]) -> int:
-    """Frames that a simulator was trained on in all its trainings, counted each time that it saw them."""
-    return sum(_frames_of(entry) for entry in trainings if entry.learns)
+def frames_seen(trainings: Sequence[SimulatorEntry], updates: Sequence[int]) -> int:
+    """Frames that a simulator was trained on in all its trainings, of so many updates, counted each time that it saw them."""
+    return sum(_frames_of(*one) for one in zip(trainings, updates, strict=True))
 
 
-def _frames_of(entry: SimulatorEntry) -> int:
-    windows = -(-entry.updates // entry.subsequences) * entry.batch_size
-    return windows * entry.warm_up + entry.updates * entry.batch_size * entry.subsequence
-
-
-def updates_of(trainings: Sequence[SimulatorEntry]) -> int:
-    """Steps of the optimiser in all of a simulator's trainings."""
-    return sum(entry.updates for entry in trainings if entry.learns)
+def _frames_of(entry: SimulatorEntry, updates: int) -> int:
+    windows = -(-updates // entry.subsequences) * entry.batch_size
+    return windows * entry.warm_up + updates * entry.batch_size * entry.subsequence
 
 
 def verdict(scale: str) -> str:
@@ -154,8 +165,8 @@ def _cells(row: SimulatorRow, scale: str) -> dict[str, Any]:
         cells |= {f"error_{horizon}": f"{error.mean:.6g}", f"copy_last_{horizon}": f"{row.copy_last[horizon]:.6g}"}
         cells |= {f"error_low_{horizon}": f"{error.low:.6g}", f"error_high_{horizon}": f"{error.high:.6g}"}
     cells |= {name: f"{value:.4f}" for name, value in row.accuracies.items()}
-    cells |= {"sequences": row.sequences, "training_seeds": row.seeds, "training_updates": updates_of(row.trainings)}
-    cells |= {"frames_seen": frames_seen(row.trainings), **row.costs._asdict()}
+    cells |= {"sequences": row.sequences, "training_seeds": row.seeds, "training_updates": sum(row.updates)}
+    cells |= {"frames_seen": frames_seen(row.trainings, row.updates), **row.costs._asdict()}
     return cells | {"frame": "x".join(map(str, row.frame))}
 
 
@@ -196,7 +207,11 @@ def _headings(horizons: Sequence[int]) -> list[str]:
 
 def _visible_cells(row: SimulatorRow, scale: str) -> list[str]:
     errors = [f"{_shown(error.mean)} ({_shown(error.low)} to {_shown(error.high)})" for error in row.errors.values()]
-    costs = [f"{frames_seen(row.trainings):,}", f"{row.costs.parameters:,}", _short(row.costs.operations_drawn)]
+    costs = [
+        f"{frames_seen(row.trainings, row.updates):,}",
+        f"{row.costs.parameters:,}",
+        _short(row.costs.operations_drawn),
+    ]
     undrawn = _short(row.costs.operations) if row.costs.operations < row.costs.operations_drawn else "draws"
     return [row.simulator, *errors, *costs, undrawn, verdict(scale)]
 
@@ -248,9 +263,22 @@ def _notes(rows: Sequence[SimulatorRow], options: SimulatorExperiment) -> list[s
     ]
     for one in rows:
         if one.accuracies:
-            parts = ", ".join(f"{name.split('_')[0]} {value:.1%}" for name, value in one.accuracies.items())
-            notes.append(f"Steps foretold right by `{one.simulator}` on {one.game}: {parts}.")
+            notes.append(f"Steps foretold right by `{one.simulator}` on {one.game}: {_foretold(one.accuracies)}.")
+        stopped = sum(entry.updates for entry in one.trainings if entry.learns)
+        if sum(one.updates) < stopped:
+            made = f"{sum(one.updates):,} of at most {stopped:,} updates"
+            notes.append(f"`{one.simulator}` on {one.game} came to a plateau of its loss: {made}.")
     return [f"- {note}" for note in notes]
+
+
+def _foretold(accuracies: Mapping[str, float]) -> str:
+    """Accuracies in words, each with that of always saying that there is none."""
+    parts = []
+    for what, column, none in (("reward", "reward_accuracy", "no_reward"), ("end", "done_accuracy", "no_end")):
+        if column in accuracies:
+            base = f" (always saying none: {accuracies[none]:.2%})" if none in accuracies else ""
+            parts.append(f"{what} {accuracies[column]:.2%}{base}")
+    return ", ".join(parts)
 
 
 LATEX_SPECIAL: Mapping[str, str] = {"&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_"}

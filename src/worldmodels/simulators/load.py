@@ -8,7 +8,7 @@ import torch
 from worldmodels.config.simulators import OPTIONS_OF_KIND
 from worldmodels.data.windows import Windows
 from worldmodels.errors import UserError
-from worldmodels.runtime.weights import read_kind
+from worldmodels.runtime.weights import read_kind, read_record
 from worldmodels.simulators.protocol import ScoredSimulator
 from worldmodels.simulators.video import load as load_video_simulator
 
@@ -30,3 +30,9 @@ def load_simulator(path: Path, device: torch.device, starts: Windows | None = No
     vae = path.parent.parent / "vae" / path.name
     simulator: ScoredSimulator = files.load_world_model_files(vae, path, None, device).model
     return simulator
+
+
+def updates_made(path: Path) -> int | None:
+    """Updates that a simulator's training came to, which a plateau may have ended early; None where its file does not say."""
+    updates = read_record(path).get("training", {}).get("updates")
+    return None if updates is None else int(updates)

@@ -24,7 +24,7 @@ from worldmodels.simulators.protocol import AnyState, Simulator
 Normalisation = Literal["res", "per-number"]
 
 
-COLUMNS = ("errors", "copy_last", "reward_errors", "reward_hits", "done_hits")
+COLUMNS = ("errors", "copy_last", "reward_errors", "reward_hits", "done_hits", "no_reward", "no_end")
 """What is known of each sequence at each horizon."""
 
 
@@ -39,6 +39,8 @@ class HorizonErrors(NamedTuple):
     reward_hits: np.ndarray | None  # (N, K) bool: the nearest whole number is right; None where none are predicted
     done_hits: np.ndarray | None  # (N, K) bool: the end, or none, was foretold
     frame_shape: tuple[int, int, int]  # (H, W, C)
+    no_reward: np.ndarray | None = None  # (N, K) bool: what reward_hits would be if it always said that there is none
+    no_end: np.ndarray | None = None  # (N, K) bool: the same of done_hits
 
     def normalised(self, values: np.ndarray, normalisation: Normalisation) -> np.ndarray:
         """`values` (..., K), which are `per-number`, in a paper's normalisation."""
@@ -116,9 +118,11 @@ def _outcome_scores(simulator: Any, state: Any, windows: Windows, step: int) -> 
         reward, real = simulator.reward(state).double(), windows.rewards[:, step].double()
         if getattr(simulator, "reward_target", "value") == "positive":
             real = (real > 0).double()  # it predicts the probability of this
-        scores = {"reward_errors": (reward - real).square(), "reward_hits": reward.round() == real}
+        hits = reward.round() == real
+        scores = {"reward_errors": (reward - real).square(), "reward_hits": hits, "no_reward": real == 0}
     if getattr(simulator, "predicts_done", False):
-        scores["done_hits"] = simulator.done(state) == windows.dones[:, step]
+        ended = windows.dones[:, step]
+        scores |= {"done_hits": simulator.done(state) == ended, "no_end": ~ended}
     return scores
 
 

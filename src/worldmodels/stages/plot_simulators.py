@@ -1,6 +1,6 @@
 """Draw one figure of an experiment with simulators as SVG and PDF.
 
-error and speed: all games; training; a strip of one game's frames; and how alike its actions are to the networks.
+error, of all simulators or of those that differ in one thing, speed and an agent's score: all games; training; a strip of one game's frames; what an agent looks at in them; and how alike its actions are to the networks.
 """
 
 import csv
@@ -14,29 +14,36 @@ import torch
 from matplotlib import pyplot as plt
 
 from worldmodels.config.simulator_blocks import PlotSimulatorsBlock, simulator_modules
-from worldmodels.config.simulator_experiments import HORIZONS
+from worldmodels.config.simulator_experiments import HORIZONS, SimulatorEntry
+from worldmodels.figures.saliency import saliency_rows
 from worldmodels.figures.simulator_films import enlarged
 from worldmodels.figures.simulator_plots import (
     ACTION_NAMES,
     finish,
     frame_strip,
     panels,
+    plot_agent,
     plot_error,
+    plot_frames,
     plot_losses,
     plot_similarity,
     plot_speed,
 )
-from worldmodels.figures.simulator_tables import kind_of_frame, read_speeds
+from worldmodels.figures.simulator_tables import frames_seen, kind_of_frame, read_speeds
 from worldmodels.figures.style import SETTINGS, save_figure
 from worldmodels.models.acvp.action import factor_similarity
+from worldmodels.models.atari_agent import load_agent
 from worldmodels.models.video.files import load_network
 from worldmodels.simulators.error_file import read_errors
-from worldmodels.simulators.load import load_simulator
+from worldmodels.simulators.load import load_simulator, updates_made
+from worldmodels.simulators.moments_file import read_moments
 from worldmodels.simulators.sequences import imagined_frames, shown_sequence
 from worldmodels.stages.stage import Stage, input_file, output_file
 from worldmodels.stages.stage import main as run_stage
 
 STRIP_HEIGHT = 210
+SHORT_AND_LONG = (5, 10, 100)
+"""Steps ahead whose errors are set against frames seen (Chiappa et al. 2017)."""
 SHOWN_HORIZON = 50
 """Steps ahead at which error is set against speed."""
 
@@ -47,11 +54,19 @@ class PlotSimulators(Stage):
     Block: ClassVar = PlotSimulatorsBlock
 
     figure: str
-    errors: list[Path] = input_file("For error and speed: every simulator's errors", default=[])
+    errors: list[Path] = input_file("For error, schemes, frames and speed: the simulators' errors", default=[])
     speed: Path | None = input_file("For speed: imagined steps a second, CSV", default=None)
     metrics: list[Path] = input_file("For training: every simulator's training history", default=[])
-    weights: list[Path] = input_file("For a strip and for actions: the weights of one game's simulators", default=[])
+    weights: list[Path] = input_file(
+        "For a strip and for actions: the weights of one game's simulators; for frames: of all that have errors",
+        default=[],
+    )
     shards: list[Path] = input_file("For a strip: the game's test shards", default=[])
+    played: list[Path] = input_file("For agent: scores of the agent inside simulators, SIMULATOR.csv", default=[])
+    moments: list[Path] = input_file(
+        "For saliency: what the agent saw inside the simulators of one game, SIMULATOR.h5", default=[]
+    )
+    acting: Path | None = input_file("For saliency: the agent's file", default=None)
     svg: Path = output_file("The figure, SVG")
     pdf: Path = output_file("The figure, PDF")
 
@@ -65,9 +80,13 @@ class PlotSimulators(Stage):
             kind, _, _ = self.figure.partition("-")
             drawings = {
                 "error": self.error,
+                "schemes": self.error,
+                "frames": self.error_and_frames,
                 "speed": self.error_and_speed,
                 "training": self.training,
                 "actions": self.actions,
+                "agent": self.agent,
+                "saliency": self.saliency,
             }
             drawn = drawings.get(kind, self.strip)()
             save_figure(drawn, self.svg, self.pdf)
@@ -84,6 +103,25 @@ class PlotSimulators(Stage):
             drawn_already = {kind for name, kind in kinds.items() if entries[name].copies}
             copied = {kind: read[name][0].copy_last for name, kind in kinds.items() if kind not in drawn_already}
             plot_error(axes[game], curves, copied)
+        finish(drawn, axes)
+        return drawn
+
+    def error_and_frames(self) -> plt.Figure:
+        """Error at some horizons against frames seen in training, a panel a game."""
+        errors, weights, options = grouped(self.errors), grouped(self.weights), self.block().experiment
+        horizons = [horizon for horizon in SHORT_AND_LONG if horizon <= options.evaluation.horizon]
+        drawn, axes = panels(list(errors))
+        for game in errors:
+            points = {
+                name: (
+                    frames_in(options.simulators[name], weights[game][name]),
+                    [read_errors(path)[0].errors for path in errors[game][name]],
+                )
+                for name in errors[game]
+            }
+            plot_frames(
+                axes[game], {names[-1]: [points[name] for name in names] for names in options.budgets}, horizons
+            )
         finish(drawn, axes)
         return drawn
 
@@ -105,6 +143,22 @@ class PlotSimulators(Stage):
         finish(drawn, axes)
         return drawn
 
+    def agent(self) -> plt.Figure:
+        """Score of an agent against how seldom it sees a real frame, a panel a game."""
+        by_game: dict[str, dict[str, list[Path]]] = {}
+        for path in self.played:  # GAME/seed-SEED/agent/SIMULATOR.csv
+            by_game.setdefault(path.parents[2].name, {}).setdefault(path.stem, []).append(path)
+        drawn, axes = panels(list(by_game))
+        for game, simulators in by_game.items():
+            read = {name: [read_returns(path) for path in paths] for name, paths in simulators.items()}
+            returns = {
+                name: {period: [seed["agent"][period] for seed in seeds] for period in seeds[0]["agent"]}
+                for name, seeds in read.items()
+            }
+            plot_agent(axes[game], returns, next(iter(read.values()))[0]["random"][1])
+        finish(drawn, axes)
+        return drawn
+
     def actions(self) -> plt.Figure:
         """How alike two actions are to each network, a panel a network."""
         networks = {path.parent.name: load_network(path) for path in self.weights}
@@ -112,6 +166,20 @@ class PlotSimulators(Stage):
         for name, network in networks.items():
             plot_similarity(axes[name], factor_similarity(network).numpy(), ACTION_NAMES)
         return drawn
+
+    def saliency(self) -> plt.Figure:
+        """What an agent looks at in real and in predicted frames, four rows a simulator; white after its game's end."""
+        assert self.acting is not None, "the rule gives it"
+        agent, read = load_agent(self.acting), {path.stem: read_moments(path) for path in self.moments}
+        steps = sorted({moment.ahead for moments in read.values() for moment in moments})
+        rows: dict[str, np.ndarray] = {}
+        for name, moments in read.items():
+            places = [steps.index(moment.ahead) for moment in moments]
+            for kind, frames in saliency_rows(agent, moments).items():
+                shown = pictures(frames)
+                row = rows[f"{name}\n{kind}"] = np.full((len(steps), *shown.shape[1:]), 255, np.uint8)
+                row[places] = shown
+        return frame_strip(rows, [f"{step} ahead" if step else "last seen" for step in steps])
 
     def training(self) -> plt.Figure:
         """Training losses, a panel a game; of a curriculum its stages one after the other."""
@@ -142,11 +210,26 @@ class PlotSimulators(Stage):
         return frame_strip(rows, ["last seen", *(f"{step} ahead" for step in ahead)])
 
 
+def frames_in(entry: SimulatorEntry, weights: list[Path]) -> float:
+    """Frames seen in a simulator's training, mean over training seeds."""
+    made = [updates_made(path) for path in weights]
+    return float(np.mean([frames_seen([entry], [entry.updates if one is None else one]) for one in made]))
+
+
 def grouped(paths: list[Path]) -> dict[str, dict[str, list[Path]]]:
     """Files by game and simulator, in their order."""
     found: dict[str, dict[str, list[Path]]] = {}
     for path in paths:
         found.setdefault(path.parents[3].name, {}).setdefault(path.parent.name, []).append(path)
+    return found
+
+
+def read_returns(path: Path) -> dict[str, dict[int, list[float]]]:
+    """Returns of every game, by policy and chain period."""
+    found: dict[str, dict[int, list[float]]] = {}
+    with path.open(newline="") as file:
+        for row in csv.DictReader(file):
+            found.setdefault(row["policy"], {}).setdefault(int(row["chain_period"]), []).append(float(row["return"]))
     return found
 
 

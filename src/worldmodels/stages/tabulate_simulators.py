@@ -14,6 +14,7 @@ from worldmodels.figures.simulator_tables import (
 )
 from worldmodels.runtime.files import write_text
 from worldmodels.simulators.error_file import read_errors
+from worldmodels.simulators.load import updates_made
 from worldmodels.stages.stage import Stage, input_file, output_file
 from worldmodels.stages.stage import main as run_stage
 
@@ -24,6 +25,9 @@ class TabulateSimulators(Stage):
     Block: ClassVar = TabulateSimulatorsBlock
 
     errors: list[Path] = input_file("Errors of every simulator, GAME/seed-SEED/simulators/SIMULATOR/horizon.h5")
+    weights: list[Path] = input_file(
+        "Weights of all of them and of what they go on from, which say how long they were trained"
+    )
     speed: Path | None = input_file(
         "Imagined steps a second of every simulator, CSV; without, none are shown", default=None
     )
@@ -34,7 +38,9 @@ class TabulateSimulators(Stage):
     def run(self) -> None:
         """Read, summarise, write."""
         options = self.block().experiment
-        rows = build_simulator_rows(options, [read_scored(path) for path in self.errors])
+        made = {place_of(path): updates_made(path) for path in self.weights}
+        known = {place: updates for place, updates in made.items() if updates is not None}
+        rows = build_simulator_rows(options, [read_scored(path) for path in self.errors], known)
         speeds = read_speeds(self.speed) if self.speed is not None else {}
         write_text(self.csv, simulator_csv(rows, options.scale, speeds))
         write_text(self.markdown, simulator_markdown(rows, options, speeds))
@@ -43,9 +49,14 @@ class TabulateSimulators(Stage):
 
 def read_scored(path: Path) -> Scored:
     """The errors of one simulator; its folders say which it is."""
+    game, seed, simulator = place_of(path)
+    return Scored(simulator, game, seed, *read_errors(path))
+
+
+def place_of(path: Path) -> tuple[str, int, str]:
+    """Game, training seed and name of the simulator whose file this is."""
     folder = path.parent
-    seed = int(folder.parent.parent.name.removeprefix("seed-"))
-    return Scored(folder.name, folder.parents[2].name, seed, *read_errors(path))
+    return folder.parents[2].name, int(folder.parents[1].name.removeprefix("seed-")), folder.name
 
 
 def main(arguments: list[str]) -> int:

@@ -1,0 +1,218 @@
+"""An agent of the real game that sees what a simulator imagines, and real frames only every so many steps.
+
+Time alignment: at time t the agent sees frame t and acts; the simulator and the real game beside it both take that action. After a
+warm-up of real frames, frame t is real where t is a whole number of chain periods later: there the simulator observes the last real
+frames and the agent's own stack of frames is the real one again. All others are predicted. The real game keeps the score (Oh et al. 2015,
+where DQN's input is replaced by predictions; the chain period is that of an open implementation of Chiappa et al. 2017).
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldmodels.config.atari import AtariShardOptions
+from worldmodels.config.simulator_experiments import HORIZONS
+from worldmodels.data.atari_play import NoisyAgent, Player
+from worldmodels.data.atari_windows import ScreenDecoder
+from worldmodels.envs.atari.colours import LUMINANCE, Colours
+from worldmodels.envs.atari.emulator import Console
+from worldmodels.envs.atari.eyes import SIZE, Eyes, grey_frames
+from worldmodels.envs.atari.screens import parse_resolution, resolution_of_frames, shrink
+from worldmodels.errors import UserError
+from worldmodels.models.atari_agent import choose_actions
+from worldmodels.seeds import generator
+from worldmodels.simulators.moments_file import Moment
+from worldmodels.simulators.noise import RowStreams
+from worldmodels.simulators.prediction_error import frame_error
+from worldmodels.simulators.protocol import ScoredSimulator
+
+KEPT_MOMENTS = (0, *HORIZONS)
+"""Steps since the last real frame after which the agent's input is kept, and the last of a chain."""
+
+
+class ChainEpisode(NamedTuple):
+    """One game, to its end or until it was cut off."""
+
+    seed: int
+    steps: int
+    total: float  # of the real game's rewards
+    ended: bool  # by the game's rules, not cut off
+    agreement: (
+        float  # share of predicted frames on which the agent chose as it would have on the real one; nan without such
+    )
+    error: float  # mean squared error of the predicted frames, of bytes over 255; nan without such
+
+
+class ChainFrame(NamedTuple):
+    """A moment of the first game."""
+
+    real: np.ndarray  # (H, W, C) uint8
+    seen: np.ndarray  # (H, W, C) uint8: what the agent sees, real or predicted
+    ahead: int  # steps since the last real frame; 0 where it is one
+    total: float  # rewards so far
+
+
+class ChainPlay(NamedTuple):
+    """Games with one chain period, the first of them step by step, and moments of its first chain."""
+
+    episodes: list[ChainEpisode]
+    frames: list[ChainFrame]
+    moments: list[Moment]
+
+
+class RealGames:
+    """Games side by side on the emulator, and the agent that plays them.
+
+    Raises UserError where the agent is of another game, or learned under other rules.
+    """
+
+    def __init__(self, agent: Path, options: AtariShardOptions, seeds: Sequence[int]) -> None:
+        self.seeds = list(seeds)
+        self.players = [Player(number, Console(options.task), generator("unused")) for number in range(len(seeds))]
+        for player, seed in zip(self.players, seeds, strict=True):
+            player.begin(seed, 0)
+        console = self.players[0].console
+        self.colours, self.actions = Colours.of(console), len(console.action_codes)
+        self.agent = NoisyAgent(agent, options, console, self.colours)
+        self.screens = np.empty((len(seeds), *console.screen_shape), np.uint8)
+        self.totals, self.ended = np.zeros(len(seeds)), np.zeros(len(seeds), bool)
+
+    @property
+    def alive(self) -> np.ndarray:
+        """Games that are not over, (S,) bool."""
+        return np.array([not player.over for player in self.players])
+
+    def look(self) -> None:
+        """Read what all games show."""
+        for player, screen in zip(self.players, self.screens, strict=True):
+            player.console.read_screen(screen)
+            self.colours.learn(player.console, screen)
+
+    def choices(self, noise: np.ndarray, *stacks: Tensor) -> list[np.ndarray]:
+        """The agent's actions (S,) for stacks of frames (S, 4, 84, 84), by the same random numbers (S, 3)."""
+        drawn = torch.from_numpy(noise[:, 0])
+        return [self.agent.actions[choose_actions(self.agent.agent, one, drawn).numpy()] for one in stacks]
+
+    def noise(self) -> np.ndarray:
+        """Random numbers of one step, (S, 3), from each game's own stream."""
+        return np.array([player.rng.random(3) for player in self.players])
+
+    def noisy(self, chosen: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """Actions (S,), a share of which is uniform instead."""
+        return np.where(noise[:, 1] < self.agent.epsilon, (noise[:, 2] * self.actions).astype(int), chosen)
+
+    def act(self, actions: np.ndarray) -> None:
+        """Take actions (S,) in all games that are not over."""
+        for player, action in zip(self.players, actions.tolist(), strict=True):
+            if not player.over:
+                step = player.console.step(action)
+                self.totals[player.number] += step.reward
+                self.ended[player.number], player.over = step.ended, step.ended or step.timed_out
+
+
+@torch.no_grad()
+def play_chain(
+    simulator: ScoredSimulator,
+    games: RealGames,
+    chain_period: int,
+    warm_up: int,
+    steps: int,
+    between: Callable[[], None] = lambda: None,
+) -> ChainPlay:
+    """Play fresh games to their ends, or `steps` steps, with a real frame every `chain_period` steps after the warm-up.
+
+    between: called before each step. Raises UserError when the simulator has another number of actions than the game.
+    """
+    if simulator.action_size != games.actions:
+        raise UserError(
+            f"the simulator has {simulator.action_size} actions, but the game {games.actions}. Set model.actions and train "
+            "it again."
+        )
+    chain = _Chain(simulator, games, chain_period, warm_up)
+    for _ in range(steps):
+        between()
+        chain.step()
+        if not games.alive.any():
+            break
+    return ChainPlay(chain.episodes(), chain.frames, chain.moments)
+
+
+class _Chain:
+    """Games and a simulator that go on together."""
+
+    def __init__(self, simulator: ScoredSimulator, games: RealGames, chain_period: int, warm_up: int) -> None:
+        count = len(games.seeds)
+        self.simulator, self.games, self.period, self.warm_up = simulator, games, chain_period, warm_up
+        self.resolution = parse_resolution(resolution_of_frames(*simulator.frame_shape))
+        self.real_eyes, self.dream_eyes = Eyes(count), Eyes(count)
+        self.observed: deque[Tensor] = deque(maxlen=warm_up + 1)  # (S, H, W, C) each
+        self.taken: deque[Tensor] = deque(maxlen=warm_up)  # (S,) each
+        words = [("play_agent", "imagined", seed) for seed in games.seeds]
+        self.noise = RowStreams(words, simulator.noise_size, simulator.device)
+        self.time = 0
+        self.predicted, self.agreed, self.errors = np.zeros(count), np.zeros(count), np.zeros(count)
+        self.frames: list[ChainFrame] = []
+        self.moments: list[Moment] = []
+
+    def step(self) -> None:
+        """See, choose, act; in the real games and in the simulator."""
+        games, simulator = self.games, self.simulator
+        games.look()
+        alive, first = games.alive, np.full(len(games.seeds), self.time == 0)
+        real = simulator.seen(ScreenDecoder(games.colours.rgb, self.resolution, simulator.device)(games.screens))
+        real_stacks = self.real_eyes.see(grey_frames(games.screens, games.colours.grey), first)
+        self.observed.append(real)
+        since = self.time - self.warm_up
+        ahead = since % self.period if since >= 0 else 0
+        seen = simulator.render(self.state) if ahead else real
+        if ahead:
+            stacks = self.dream_eyes.see(frames_of_agent(seen), first)
+            self.errors += alive * frame_error(seen, real).cpu().numpy()
+        else:
+            self.dream_eyes.stacks[:] = self.real_eyes.stacks
+            stacks = real_stacks
+        noise = games.noise()
+        chosen, otherwise = games.choices(noise, stacks, real_stacks)
+        if ahead:
+            self.predicted += alive
+            self.agreed += alive & (chosen == otherwise)
+        if alive[0]:
+            shown, dreamt = (frame[0].cpu().numpy() for frame in (real, seen))
+            self.frames.append(ChainFrame(shown, dreamt, ahead, float(games.totals[0])))
+            if 0 <= since < self.period and (ahead in KEPT_MOMENTS or ahead == self.period - 1):
+                self.moments.append(Moment(ahead, *(one[0].numpy().copy() for one in (real_stacks, stacks))))
+        actions = games.noisy(chosen, noise)
+        self._imagine(torch.from_numpy(actions).to(simulator.device), since, ahead)
+        games.act(actions)
+        self.time += 1
+
+    def _imagine(self, actions: Tensor, since: int, ahead: int) -> None:
+        """The simulator's step, after it has seen the last real frames where this one is real."""
+        if since >= 0 and self.period > 1:
+            if ahead == 0:
+                frames = torch.stack(list(self.observed), dim=1)
+                before = torch.stack(list(self.taken), dim=1)
+                self.state = self.simulator.observe(frames, before, self.noise)
+            self.state = self.simulator.step(self.state, actions, 1.0, self.noise)
+        self.taken.append(actions)
+
+    def episodes(self) -> list[ChainEpisode]:
+        """How each game went."""
+        games = self.games
+        with np.errstate(invalid="ignore"):
+            means = self.agreed / self.predicted, self.errors / self.predicted
+        lengths = [player.console.steps for player in games.players]
+        columns = (lengths, games.totals.tolist(), games.ended.tolist(), *(one.tolist() for one in means))
+        return [ChainEpisode(*row) for row in zip(games.seeds, *columns, strict=True)]
+
+
+def frames_of_agent(frames: Tensor) -> np.ndarray:
+    """A simulator's frames (S, H, W, C) uint8 as an agent sees the game's, (S, 84, 84) uint8: grey as of the emulator."""
+    planes = frames.cpu().numpy()
+    grey = np.round(planes @ LUMINANCE).astype(np.uint8) if planes.shape[-1] == 3 else planes[..., 0]
+    return shrink(torch.from_numpy(grey), SIZE).numpy()
