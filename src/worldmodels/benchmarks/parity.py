@@ -2,8 +2,8 @@
 
 What is collected and evolved on EnvPool is reported on gymnasium, so differences matter in four places: which track a
 seed lays, what a frame looks like, what an action earns, and what a trained agent scores. A seed is another track on
-each (EnvPool draws its bends from another generator), but most begin alike, with the same straight: there frames and
-rewards can be compared step by step.
+each, because EnvPool draws its bends from C++'s Mersenne twister. Given those numbers, gymnasium lays EnvPool's track:
+there frames and rewards are compared step by step.
 """
 
 import math
@@ -14,8 +14,8 @@ import numpy as np
 
 from worldmodels.config.datasets import RandomControllerPolicy
 from worldmodels.config.tasks import CarRacingOptions
-from worldmodels.envs.car_racing import action_from_unit, make_game
-from worldmodels.envs.games import Game
+from worldmodels.envs.car_racing import action_from_unit
+from worldmodels.envs.car_racing.game import CarRacingGame, EnvPoolGame, GymnasiumGame
 from worldmodels.envs.policies import make_policy
 from worldmodels.figures.episodes import read_episodes
 from worldmodels.figures.judgement import NORMAL_95, Score
@@ -23,47 +23,81 @@ from worldmodels.figures.statistics import summarise
 from worldmodels.runtime.device import available_cores, set_threads
 from worldmodels.seeds import SELECTION_SEEDS, episode_seeds, generator
 
-TRACKS, STEPS = 40, 60
-SAME_START = 20.0
-"""Mean difference of first frames, of 255, below which the start lies alike: 2 to 10, and others 29 to 36."""
+TRACKS, STEPS = 20, 300
 BACKENDS = ("envpool", "gymnasium")
 EPISODES = {"envpool": "carracing-laptop-envpool", "gymnasium": "carracing-laptop"}
 """The experiments that scored one agent on each backend; their episodes lie in reports/."""
 PLACE = "seed-1/controllers/z-h/episodes.csv"
 
 
-def measure_parity() -> dict[str, Any]:
-    """Compare the backends on 40 seeds, 60 steps of the random controller each; and the scores of a trained agent.
+class EnvPoolNumbers:
+    """What EnvPool draws for a seed: std::mt19937 and libstdc++'s uniform_real_distribution<double>."""
 
-    Returns the share of EnvPool's road that gymnasium has too (see `road_in_common`), for the same seeds and, to compare,
-    for others; the share of seeds that start alike; on those, the mean absolute difference of pixels (of 255), the share
-    of equal rewards (a tile visited in the same step, or none), and the mean difference of returns. Of the agent: see
-    `agent_scores`.
+    def __init__(self, seed: int) -> None:
+        self._twister = np.random.RandomState(seed)
+
+    def uniform(self, low: float, high: float) -> float:
+        """The next number between low and high, of two words of 32 bits, the lower first."""
+        return low + (high - low) * (int.from_bytes(self._twister.bytes(8), "little") / 2**64)
+
+
+class GymnasiumOnEnvPoolsTrack(GymnasiumGame):
+    """gymnasium's game on the track that EnvPool lays for a seed."""
+
+    def _begin(self, seed: int) -> np.ndarray:
+        self._environment.unwrapped.np_random = EnvPoolNumbers(seed)
+        return self._environment.reset()[0]
+
+
+def measure_parity() -> dict[str, Any]:
+    """Compare the backends on 20 seeds, 300 steps of the random controller each; and the scores of a trained agent.
+
+    Returns the share of gymnasium's road that EnvPool has too (see `road_in_common`): on one track, for the same seeds,
+    and for other seeds. On one track, the mean absolute difference of pixels (of 255), the share of steps with the same
+    reward, and the mean and largest absolute difference of returns. Of the agent: see `agent_scores`.
     """
     set_threads(available_cores())
     seeds = episode_seeds(SELECTION_SEEDS, "benchmark", "parity", count=TRACKS)
-    runs = [[drive(backend, seed) for backend in BACKENDS] for seed in seeds]
-    firsts = [(one[0][0], other[0][0]) for one, other in runs]
-    alike = [run for run, (one, other) in zip(runs, firsts, strict=True) if np.abs(one - other).mean() < SAME_START]
-    pixels, rewards, returns = [], [], []
-    for (screens, paid), (others, others_paid) in alike:
-        steps = min(len(paid), len(others_paid))
-        pixels.append(np.abs(screens[:steps] - others[:steps]).mean())
-        rewards.append(np.mean((paid[:steps] > 0) == (others_paid[:steps] > 0)))
-        returns.append(paid.sum() - others_paid.sum())
-    unrelated = zip(firsts, firsts[1:] + firsts[:1], strict=True)
+    options = {name: CarRacingOptions.model_validate({"backend": name}) for name in BACKENDS}
+    with EnvPoolGame(options["envpool"]) as one, GymnasiumOnEnvPoolsTrack(options["gymnasium"]) as other:
+        runs = [(drive(one, seed), drive(other, seed)) for seed in seeds]
+    with GymnasiumGame(options["gymnasium"]) as other:
+        own = [other.reset(seed) for seed in seeds]
+    firsts = [screens[0] for (screens, _), _ in runs]
+    on_them = [screens[0] for _, (screens, _) in runs]
     return {
         "seeds": TRACKS,
-        "road_in_common": float(np.mean([road_in_common(one, other) for one, other in firsts])),
-        "road_in_common_of_other_seeds": float(
-            np.mean([road_in_common(one, other) for (one, _), (_, other) in unrelated])
-        ),
-        "start_alike": len(alike) / TRACKS,
-        "pixel_difference": float(np.mean(pixels)),
-        "equal_rewards": float(np.mean(rewards)),
-        "return_difference": float(np.mean(returns)),
+        "road_in_common_on_one_track": mean_road_in_common(on_them, firsts),
+        "road_in_common": mean_road_in_common(own, firsts),
+        "road_in_common_of_other_seeds": mean_road_in_common(own[1:] + own[:1], firsts),
+        **step_by_step(runs),
         **agent_scores(Path("reports")),
     }
+
+
+Run = tuple[np.ndarray, np.ndarray]
+"""Screens (T, 84, 96, 3) int and rewards (T,) of an episode."""
+
+
+def step_by_step(runs: list[tuple[Run, Run]]) -> dict[str, float]:
+    """How far pixels, rewards and returns of pairs of runs lie apart, over the steps that both have."""
+    pixels, same, apart = [], [], []
+    for (screens, rewards), (others, others_rewards) in runs:
+        steps = min(len(rewards), len(others_rewards))
+        pixels.append(np.abs(screens[:steps] - others[:steps]).mean())
+        same.append(np.isclose(rewards[:steps], others_rewards[:steps], atol=1e-3))
+        apart.append(abs(rewards.sum() - others_rewards.sum()))
+    return {
+        "pixel_difference": float(np.mean(pixels)),
+        "equal_rewards": float(np.concatenate(same).mean()),
+        "return_difference": float(np.mean(apart)),
+        "largest_return_difference": float(np.max(apart)),
+    }
+
+
+def mean_road_in_common(screens: list[np.ndarray], others: list[np.ndarray]) -> float:
+    """Mean of `road_in_common` over pairs of first screens (84, 96, 3)."""
+    return float(np.mean([road_in_common(one, other) for one, other in zip(screens, others, strict=True)]))
 
 
 def road_in_common(screen: np.ndarray, other: np.ndarray) -> float:
@@ -93,17 +127,12 @@ def agent_scores(reports: Path) -> dict[str, Any]:
     return {**shown, "agent_difference": str(Score(difference, difference - half, difference + half))}
 
 
-def drive(backend: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Screens (T, 84, 96, 3) int and rewards (T,) of an episode of the random controller."""
+def drive(game: CarRacingGame, seed: int, steps: int = STEPS) -> Run:
+    """An episode of the random controller, of so many steps at most."""
     choose = make_policy(RandomControllerPolicy(), 3, generator("benchmark", "parity", seed))
-    with make_game(CarRacingOptions.model_validate({"backend": backend})) as game:
-        return _drive(game, seed, [action_from_unit(choose(step)) for step in range(STEPS)])
-
-
-def _drive(game: Game, seed: int, actions: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     screens, rewards = [game.reset(seed)], []
-    for action in actions:
-        result = game.step(action)
+    for step in range(steps):
+        result = game.step(action_from_unit(choose(step)))
         rewards.append(result.reward)
         if result.ended:
             break
