@@ -7,7 +7,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -114,9 +114,9 @@ def _row(name: str, field: FieldInfo) -> str:
 
 
 def _range(field: FieldInfo) -> str:
-    literal = getattr(field.annotation, "__args__", ())
-    if literal and all(isinstance(value, str) for value in literal):
-        return ", ".join(f"`{value}`" for value in literal)
+    kinds = [kind for kind in (field.annotation, *get_args(field.annotation)) if get_origin(kind) is Literal]
+    if kinds:  # as it stands, or beside None
+        return ", ".join(f"`{value}`" for value in get_args(kinds[0]))
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
     parts: list[Any] = [
         f"{sign} {getattr(rule, key)}" for rule in field.metadata for key, sign in signs.items() if hasattr(rule, key)
