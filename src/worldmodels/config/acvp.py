@@ -4,7 +4,14 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from worldmodels.config.video import Convolution, VideoOptions, convolution, convolved_sizes
+from worldmodels.config.video import (
+    FIRST_WEIGHTS,
+    Convolution,
+    FirstWeights,
+    VideoOptions,
+    convolution,
+    convolved_sizes,
+)
 
 OH_CONVOLUTIONS = [
     convolution(64, 8, 0, 1),  # 102x78
@@ -51,6 +58,7 @@ class ACVPOptions(VideoOptions):
     activation: Literal["relu", "leaky-relu"] = Field(
         "relu", description="leaky-relu: negative inputs keep a tenth of their size"
     )
+    first_weights: FirstWeights = Field("paper", description=FIRST_WEIGHTS)
     forget_bias: float = Field(0.0, description="First bias of the LSTM's forget gates")
     gate_gradient_clip: float | None = Field(
         0.1, gt=0, description="Cut the gradients of the LSTM's gates, before their sigmoids, to this; null: never"

@@ -23,6 +23,8 @@ def res_laptop(actions: int = 18) -> SimulatorTraining:
     """84x84 grey frames, an eighth of the widths, and Adam: thousands of updates where the paper has half a million.
 
     Each pixel's mean is taken off, not only the channel's: with the latter, 220 updates on Pong learned little but the background.
+    First weights keep signals alike: with Torch's the first prediction differs by 0.00001 between frames (0.01 with these), and
+    150 updates leave an error of 0.21 thousandths one step ahead on Pong (0.15 with these; the last frame copied: 0.17).
     """
     convolutions = [convolution(16, 8, 1, 1), convolution(16, 6, 1, 1), convolution(16, 6, 1, 1)]  # 40, 19, 8
     model = RESOptions(
@@ -34,6 +36,7 @@ def res_laptop(actions: int = 18) -> SimulatorTraining:
         hidden_size=256,
         fusion_size=256,
         subtract="pixel-mean",
+        first_weights="he",
     )
     return SimulatorTraining(
         model=model,

@@ -9,7 +9,14 @@ from worldmodels.config.atari import AtariShardOptions, OnlineOptions
 from worldmodels.config.options import Options
 from worldmodels.config.training import COSINE, PRECISION, Precision
 from worldmodels.config.vae_mdn_rnn import VAEMDNRNNOptions
-from worldmodels.config.video import Convolution, VideoOptions, convolution, convolved_sizes
+from worldmodels.config.video import (
+    FIRST_WEIGHTS,
+    Convolution,
+    FirstWeights,
+    VideoOptions,
+    convolution,
+    convolved_sizes,
+)
 
 Structure = Literal[
     "baseline",
@@ -75,6 +82,7 @@ class RESOptions(VideoOptions):
     activation: Literal["rrelu", "relu"] = Field(
         "rrelu", description="rrelu: negative inputs keep 1/8 to 1/3 of their size, random in training"
     )
+    first_weights: FirstWeights = Field("paper", description=FIRST_WEIGHTS)
 
     @property
     def feature_size(self) -> int:

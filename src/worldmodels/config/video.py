@@ -33,6 +33,13 @@ def convolved_sizes(height: int, width: int, convolutions: list[Convolution]) ->
     return sizes
 
 
+FirstWeights = Literal["paper", "he"]
+FIRST_WEIGHTS = (
+    "paper: as its authors drew them (RES: Torch's own; ACVP: Xavier's and bounds of their own); he: such that signals keep "
+    "their size through the layers (He et al. 2015), without which a short training hardly learns what moves"
+)
+
+
 class VideoOptions(Options):
     """Options of every simulator of video."""
 
@@ -62,7 +69,7 @@ class VideoOptions(Options):
 
 ADDED = ("predict_reward", "predict_done")
 """Heads, which a later stage of a curriculum may add."""
-MAY_DIFFER = {*ADDED, "feedback", "reward_target", "gate_gradient_clip", "learns"}
+MAY_DIFFER = {*ADDED, "feedback", "reward_target", "gate_gradient_clip", "learns", "first_weights"}
 """Options that a later stage may change: no weight of an earlier one depends on them, or its sizes show it."""
 
 

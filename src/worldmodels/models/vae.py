@@ -6,7 +6,6 @@ The transposed convolutions are the paper's, in weights and in values, but are c
 convolutions: see `SubPixelDeconvolution`. Activations are kept in channels-last order throughout.
 """
 
-import math
 from typing import Any, NamedTuple
 
 import torch
@@ -14,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from worldmodels.config.models import VAEOptions
+from worldmodels.models.first_weights import draw_he
 
 FRAME_SIZE = 64
 FEATURES = 1024
@@ -232,23 +232,9 @@ def keep_signals_alike(vae: ConvVAE) -> None:
     """
     for layer in vae.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-            follows_relu = not isinstance(layer, nn.Linear)
-            bound = math.sqrt(3 * (2 if follows_relu else 1) / summed_inputs(layer))
-            nn.init.uniform_(layer.weight, -bound, bound)
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+            summed = layer.in_channels if isinstance(layer, PointDeconvolution) else None  # no two outputs overlap
+            draw_he(layer, None if isinstance(layer, nn.Linear) else 0.0, summed)
     nn.init.zeros_(vae.log_variance.weight)
-
-
-def summed_inputs(layer: nn.Conv2d | nn.ConvTranspose2d | nn.Linear) -> float:
-    """Numbers that one output of a layer is a weighted sum of; a mean where a transposed convolution's differ."""
-    if isinstance(layer, nn.Linear):
-        return layer.in_features
-    area = math.prod(layer.kernel_size)
-    if isinstance(layer, PointDeconvolution):
-        return layer.in_channels  # no two outputs overlap
-    if isinstance(layer, nn.ConvTranspose2d):
-        return layer.in_channels * area / math.prod(layer.stride)
-    return layer.in_channels * area
 
 
 def sample_latents(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:

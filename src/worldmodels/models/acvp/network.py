@@ -59,7 +59,7 @@ class RecurrentACVP(VideoNetwork):
         self.lstm = ClippedLSTM(units, options.hidden_size, options.gate_gradient_clip)
         self.transform = action_layer(options)
         self.complete(decoder_of(options), options.memory_size)
-        initialise(self, options.forget_bias)
+        initialise(self, options)
 
     def initial_state(self, batch: int) -> LSTMMemory:
         """Zeros."""
@@ -105,7 +105,7 @@ class FeedForwardACVP(VideoNetwork):
         self.encoder = encoder_of(options)
         self.transform = action_layer(options)
         self.complete(decoder_of(options), options.memory_size)
-        initialise(self, options.forget_bias)
+        initialise(self, options)
 
     def initial_state(self, batch: int) -> FrameMemory:
         """Zeros: frames of nothing but the mean."""

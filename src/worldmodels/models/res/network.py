@@ -9,6 +9,7 @@ from worldmodels.config.simulators import RESOptions
 from worldmodels.config.video import convolved_sizes
 from worldmodels.models.res.transition import ActionTransition, LSTMState
 from worldmodels.models.video.coders import FrameDecoder, FrameEncoder
+from worldmodels.models.video.first_weights import draw_he_weights
 from worldmodels.models.video.network import Parts, VideoNetwork, outermost, step_by_step
 
 
@@ -33,6 +34,10 @@ class RES(VideoNetwork):
         sizes_of_planes = convolved_sizes(*size, layers)
         decoder = FrameDecoder(options.hidden_size, outputs, layers, sizes_of_planes, options.activation)
         self.complete(decoder, options.hidden_size)
+        if options.first_weights == "he":
+            draw_he_weights(self)
+            for transition in filter(None, (self.observing, self.imagining)):
+                transition.draw_he_weights()
 
     def initial_state(self, batch: int) -> LSTMState:
         """The state of no memory, zeros (B, H)."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from worldmodels.config.simulators import RESOptions
+from worldmodels.models.first_weights import ONE_HOT, draw_he
 from worldmodels.models.video.network import Parts
 
 
@@ -78,6 +79,16 @@ class ActionTransition(nn.Module):
         self.bias = nn.Parameter(torch.empty(self.gates * self.hidden_size))
         seen = sum(layer.in_features for layer in self.inputs.values())  # type: ignore[misc]
         nn.init.uniform_(self.bias, -(seen**-0.5), seen**-0.5)
+
+    def draw_he_weights(self) -> None:
+        """Draw first weights with which products and sums keep the size of what they are made of.
+
+        The gates' biases stay Torch's: a product of three factors, of which one is the memory, could never leave 0 without.
+        """
+        for name, layer in self.factors.items():
+            draw_he(layer, None, summed=ONE_HOT if name.endswith("_a") else None)  # type: ignore[arg-type]
+        for source, layer in self.inputs.items():
+            draw_he(layer, None, summed=ONE_HOT if source == "a" else None)  # type: ignore[arg-type]
 
     def prepare(self, features: Tensor | None, actions: Tensor) -> Parts:
         """All that does not depend on the memory, for many steps at once.

@@ -63,4 +63,6 @@ class LeakyReLU(nn.LeakyReLU):
         super().__init__(0.1)
 
 
+NEGATIVE_SLOPES = {"rrelu": (LOWER + UPPER) / 2, "relu": 0.0, "leaky-relu": LeakyReLU().negative_slope}
+"""By name; of the randomised one, the mean."""
 ACTIVATIONS: dict[str, type[nn.Module]] = {"rrelu": RandomisedReLU, "relu": nn.ReLU, "leaky-relu": LeakyReLU}
