@@ -3,10 +3,11 @@
 Fitness is the mean return of a controller's rollouts, maximised: pycma minimises, so it is told the negative.
 """
 
+import logging
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cma
 import numpy as np
@@ -15,8 +16,11 @@ import torch
 from worldmodels.config.training import EvolutionOptions
 from worldmodels.errors import UserError
 from worldmodels.runtime.progress import Progress
+from worldmodels.runtime.shorter_runs import ShorterRun
 from worldmodels.runtime.state import StateFolder
 from worldmodels.seeds import generator, integer_seed
+
+log = logging.getLogger(__name__)
 
 
 class Scores(NamedTuple):
@@ -105,19 +109,23 @@ def evolve(
     options: EvolutionOptions,
     seed_words: tuple[str | int, ...],
     state: StateFolder,
+    shorter: ShorterRun,
 ) -> Evolution:
-    """Run `options.generations` generations, going on from the newest checkpoint in `state`.
+    """Run `options.generations` generations, going on from the newest checkpoint in `state`, or from a shorter search.
 
     score: a population's episodes, in the dream or in the real environment. evaluate: those of one controller, every
     `evaluate_every` generations and at the end. validate: returns of one controller on real validation episodes, or None.
     """
-    evolution = _restore(state) or start(size, options, seed_words)
+    evolution = _restored(state.load()) or _lengthened(shorter, options) or start(size, options, seed_words)
     with Progress("evolve", options.generations, "generations", state, evolution.generation) as progress:
         while evolution.generation < options.generations:
+            if evolution.generation == options.generations - 1:
+                tensors, meta = _content(evolution)
+                shorter.save(tensors, {**meta, "of": options.generations})
             row = _generation(evolution, score, evaluate, validate, options)
             progress.advance(1, **{name: row[name] for name in SHOWN_COLUMNS if row[name] is not None})
             if state.due and evolution.generation < options.generations:
-                _checkpoint(evolution, state)
+                state.save(*_content(evolution))
                 state.leave_if_stopped()
     return evolution
 
@@ -175,12 +183,23 @@ def _score_mean(
             evolution.validated = Candidate(evolution.mean(), real, evolution.generation)
 
 
-def _checkpoint(evolution: Evolution, state: StateFolder) -> None:
-    """Save the whole search. pycma's state is a pickle, which is why it never leaves `.state/`."""
+def _content(evolution: Evolution) -> tuple[dict[str, torch.Tensor], dict[str, int]]:
+    """The whole search. pycma's state is a pickle, which is why it never leaves `.state/`."""
     content = np.frombuffer(pickle.dumps(evolution), dtype=np.uint8)
-    state.save({"evolution": torch.from_numpy(content.copy())}, {"generation": evolution.generation})
+    return {"evolution": torch.from_numpy(content.copy())}, {"generation": evolution.generation}
 
 
-def _restore(state: StateFolder) -> Evolution | None:
-    found = state.load()
+def _restored(found: tuple[dict[str, Any], dict[str, Any]] | None) -> Evolution | None:
     return pickle.loads(found[0]["evolution"].numpy().tobytes()) if found is not None else None
+
+
+def _lengthened(shorter: ShorterRun, options: EvolutionOptions) -> Evolution | None:
+    """The search that a run of fewer generations left, to go on with."""
+    found = shorter.load()
+    if found is None or found[1]["of"] >= options.generations:
+        return None
+    evolution = _restored(found)
+    assert evolution is not None
+    shorter.go_on(found[1])
+    log.info("an earlier search of these options goes on from generation %d", evolution.generation)
+    return evolution

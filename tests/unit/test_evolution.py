@@ -1,10 +1,13 @@
 """CMA-ES: it climbs, and a search that was stopped ends where an undisturbed one does."""
 
+import shutil
+
 import numpy as np
 import pytest
 
 from worldmodels.config.training import EvolutionOptions
 from worldmodels.evolution import Scores, evolve
+from worldmodels.runtime.shorter_runs import ShorterRun
 from worldmodels.runtime.stop import Interrupted
 
 OPTIONS = EvolutionOptions(population=8, rollouts=2, generations=12, sigma0=0.5, evaluate_every=5, validation_every=4)
@@ -15,8 +18,13 @@ def quality(weights):
     return 100 - np.square(np.asarray(weights) - GOAL).sum(axis=-1)
 
 
-def run(state, stop_at=None, validate=None):
+def run(state, stop_at=None, validate=None, scored=None, **changes):
+    """An evolution of OPTIONS with `changes`. scored: takes the generations that are scored."""
+    options = OPTIONS.model_copy(update=changes)
+
     def score(population, generation):
+        if scored is not None:
+            scored.append(generation)
         if generation == stop_at:
             state.stop.reason = "test"
         return Scores(np.repeat(quality(population)[:, None], 2, axis=1), 10)
@@ -24,7 +32,8 @@ def run(state, stop_at=None, validate=None):
     def evaluate(mean, generation):
         return Scores(np.array([quality(mean), quality(mean) + 1]), 1)
 
-    return evolve(6, score, evaluate, validate, OPTIONS, ("test", 1), state)
+    shorter = ShorterRun(state, {"config": {"evolution": options.model_dump()}}, "evolution.generations")
+    return evolve(6, score, evaluate, validate, options, ("test", 1), state, shorter)
 
 
 def test_it_maximises(state):
@@ -45,6 +54,37 @@ def test_stopped_and_resumed_equals_undisturbed(state):
     resumed = run(state)
     assert np.array_equal(resumed.mean(), expected.mean())
     assert resumed.history == expected.history
+
+
+def test_more_generations_go_on_and_equal_a_search_that_was_never_shorter(state):
+    """7 is no generation of an evaluation: that of the shorter search's end must not stay in the longer one's history."""
+    expected = run(state)
+    shutil.rmtree(state.path.parent / "shorter")
+    short, longer = [], []
+    assert len(run(state, scored=short, generations=7).history) == 7
+    assert not list(state.path.glob("*.safetensors"))
+    lengthened = run(state, scored=longer)
+    assert state.heart.facts["earlier_processes"] == 1 and state.heart.facts["earlier_seconds"] > 0
+    assert (short, longer) == (list(range(7)), list(range(6, 12)))
+    assert lengthened.history == expected.history and np.array_equal(lengthened.mean(), expected.mean())
+
+
+def test_another_search_and_fewer_generations_begin_anew(state):
+    run(state)
+    for changes in ({"generations": 7}, {"sigma0": 0.4}):
+        scored = []
+        run(state, scored=scored, **changes)
+        assert scored[0] == 0
+    assert len(list((state.path.parent / "shorter").iterdir())) == 1, "what another search left is of no use"
+
+
+def test_a_damaged_shorter_search_is_not_gone_on_with(state):
+    run(state, generations=7)
+    (kept,) = (state.path.parent / "shorter").iterdir()
+    kept.write_bytes(kept.read_bytes()[:100])
+    scored = []
+    run(state, scored=scored)
+    assert scored[0] == 0
 
 
 def test_evaluations_come_when_asked_for_and_at_the_end(state):

@@ -52,6 +52,14 @@ class Heart:
         if new_part:
             self._wake.set()
 
+    def work_so_far(self) -> dict[str, float]:
+        """What a process that goes on from here must add to its own: as many processes, and seconds."""
+        seconds = time.time() - self.facts["started"]
+        return {
+            "earlier_processes": self.facts["earlier_processes"] + 1,
+            "earlier_seconds": self.facts["earlier_seconds"] + seconds,
+        }
+
     def stop(self, **last_facts: Any) -> None:
         """End the thread; with `last_facts`, leave a last beat that holds them."""
         self._stopping = True

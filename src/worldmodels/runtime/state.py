@@ -171,7 +171,7 @@ class StateFolder:
             path = self.path / f"{name}.safetensors"
             if path.exists():
                 try:
-                    return _read_checkpoint(path)
+                    return read_checkpoint(path)
                 except Exception as error:  # a truncated file raises whatever its damage looks like
                     log.warning("%s is damaged (%s); trying the one before it", path, error)
         return None
@@ -203,7 +203,8 @@ class StateFolder:
                 shutil.rmtree(stale, ignore_errors=True)
 
 
-def _read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Tensors and meta of a checkpoint's file. Raises what its damage makes it raise."""
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:

@@ -15,6 +15,7 @@ from worldmodels.models.controller import controller_size
 from worldmodels.models.files import LoadedWorldModel, load_world_model_files
 from worldmodels.runtime.device import available_cores, matmul_dtype, resolve_device
 from worldmodels.runtime.files import file_checksum, write_json, write_text
+from worldmodels.runtime.shorter_runs import ShorterRun
 from worldmodels.simulators.dreams import DreamOptions, dream_returns
 from worldmodels.stages.stage import Seed, Stage, input_file, output_file
 from worldmodels.stages.stage import main as run_stage
@@ -61,6 +62,7 @@ class EvolveController(Stage):
             options=options,
             seed_words=("evolve_controller", self.seed, place),
             state=self.state,
+            shorter=ShorterRun(self.state, self.facts(), "evolution.generations"),
         )
 
     @contextmanager
