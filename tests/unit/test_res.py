@@ -21,7 +21,7 @@ from worldmodels.models.video.coders import (
 )
 from worldmodels.models.video.losses import simulator_losses, warmed_up
 from worldmodels.runtime.stop import Interrupted
-from worldmodels.stages.train_simulator import SubsequenceObjective, fit_simulator
+from worldmodels.stages.train_simulator import SubsequenceObjective, fit_simulator, optimiser_of
 
 CPU = torch.device("cpu")
 
@@ -419,3 +419,18 @@ def test_two_class_pixels_are_probabilities_that_are_fed_back(state):
     assert 0 < drawn.min() < drawn.max() < 1
     _, history = trained(training_options(options, updates=40, optimiser="adam", learning_rate=3e-3), state)
     assert history[-1]["frames"] < 0.6 * history[0]["frames"]
+
+
+@pytest.mark.parametrize("square_decay", [0.999, 0.95])
+def test_adam_takes_no_long_steps_once_it_has_forgotten_small_gradients(square_decay):
+    """A scheme that begins to feed predictions back makes gradients larger at once. Adam's step is m / sqrt(v): with a v that
+    remembers a thousand small gradients it is many step sizes long."""
+    weight = nn.Parameter(torch.zeros(1))
+    make = optimiser_of(SimulatorTraining(optimiser="adam", adam_square_decay=square_decay))
+    optimiser = make([weight])
+    optimiser.param_groups[0]["lr"] = 1.0
+    for gradient in [0.01] * 300 + [1.0] * 10:
+        before = weight.item()
+        weight.grad = torch.full((1,), gradient)
+        optimiser.step()
+    assert (abs(weight.item() - before) > 3) == (square_decay == 0.999)

@@ -25,6 +25,8 @@ def res_laptop(actions: int = 18) -> SimulatorTraining:
     Each pixel's mean is taken off, not only the channel's: with the latter, 220 updates on Pong learned little but the background.
     First weights keep signals alike: with Torch's the first prediction differs by 0.00001 between frames (0.01 with these), and
     150 updates leave an error of 0.21 thousandths one step ahead on Pong (0.15 with these; the last frame copied: 0.17).
+    The gradient's square is forgotten as fast as by the paper's RMSProp: 150 updates after 0%-100%PDT fed predictions back,
+    Adam's usual memory had raised that error from 0.145 to 0.187 thousandths; with this one it was 0.152.
     """
     convolutions = [convolution(16, 8, 1, 1), convolution(16, 6, 1, 1), convolution(16, 6, 1, 1)]  # 40, 19, 8
     model = RESOptions(
@@ -45,6 +47,7 @@ def res_laptop(actions: int = 18) -> SimulatorTraining:
         learning_rate=1e-3,
         final_learning_rate_fraction=0.1,
         gradient_clip=1.0,
+        adam_square_decay=0.95,
         scheme_scale=0.1,
     )
 

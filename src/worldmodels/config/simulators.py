@@ -170,6 +170,13 @@ class SimulatorTraining(Options):
     learning_rate_factor_every: int = Field(100_000, ge=1, description="Updates between two such cuts")
     momentum: float = Field(0.9, ge=0, lt=1, description="Of centred-rmsprop: share of the last step in the next")
     decay: float = Field(0.95, ge=0, lt=1, description="Of centred-rmsprop: memory of the gradient's mean and square")
+    adam_square_decay: float = Field(
+        0.999,
+        ge=0,
+        lt=1,
+        description="Of adam (its beta_2): memory of the gradient's square. Where a scheme changes what is learned at once, "
+        "0.999 remembers small gradients for a thousand updates and takes steps that undo what was learned",
+    )
     epsilon: float = Field(0.01, gt=0, description="Of centred-rmsprop: constant under the root")
     gradient_clip: float | None = Field(None, gt=0, description="Cut each gradient to this absolute value; null: never")
     halve_error: bool = Field(

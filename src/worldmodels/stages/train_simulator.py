@@ -40,7 +40,6 @@ from worldmodels.training import (
     Metrics,
     cosine_decay,
     fit,
-    fused_adam,
     on_plateau,
     write_metrics,
 )
@@ -230,7 +229,7 @@ def how_it_went(training: SimulatorTraining, history: list[dict[str, float]]) ->
 def optimiser_of(training: SimulatorTraining) -> Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]:
     """The optimiser that `training` names; `fit` sets its step size."""
     if training.optimiser == "adam":
-        return fused_adam
+        return partial(torch.optim.Adam, betas=(0.9, training.adam_square_decay), fused=True)
     return partial(CentredRMSProp, momentum=training.momentum, decay=training.decay, epsilon=training.epsilon)
 
 
