@@ -21,8 +21,9 @@ from worldmodels.config.tasks import TaskOptions
 from worldmodels.envs.released_frames import released_frames
 from worldmodels.errors import UserError
 
-PATIENCE_SECONDS = 60.0
-"""Longest wait for a worker that lives but does not answer."""
+PATIENCE_SECONDS = 300.0
+"""Longest wait for a worker that lives but does not answer. Dead ones are noticed at once; at low priority on a full machine a
+live one has been starved for a minute."""
 
 
 class Closing(ABC):
