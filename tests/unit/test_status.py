@@ -72,6 +72,9 @@ def test_a_stage_runs_is_killed_and_goes_on(toy, screen):
     assert re.search(r"stopped at \d+ % \(killed\?\), .*; the same command goes on from its last checkpoint", text), (
         text
     )
+    for checkpoint in toy.results.glob("toy/.state/*/checkpoint.safetensors"):  # a kill between a save's two renames
+        checkpoint.replace(checkpoint.with_name("previous.safetensors"))
+    assert "the same command goes on from its last checkpoint" in screen()
     toy.write_config(changed_config(mdn_rnn=CONFIG["experiments"]["toy"]["mdn_rnn"] | {"epochs": 151}))
     assert "changed since: the same command begins anew" in screen()
 

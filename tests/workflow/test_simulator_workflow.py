@@ -52,7 +52,9 @@ def test_names_do_not_collide_and_mistakes_are_one_sentence(checkout):
     assert wrong.returncode != 0 and "Did you mean 'atari-res-smoke'" in wrong.stdout + wrong.stderr
     wrong = checkout.snakemake("-n", "results/atari-res-smoke/figures/eror.svg")
     assert wrong.returncode != 0 and "has no figure 'eror'; it has error" in wrong.stdout + wrong.stderr
-    checkout.edit("config.yaml", "{preset: res-laptop, batch_size: 8, updates:", "{preset: res-laptop, batch_size: 8, updtes:")
+    checkout.edit(
+        "config.yaml", "{preset: res-laptop, batch_size: 8, updates:", "{preset: res-laptop, batch_size: 8, updtes:"
+    )
     wrong = checkout.snakemake("-n", "quickstart")
     message = "unknown key simulator_experiments.atari-res-laptop.training.updtes. Did you mean 'updates'"
     assert wrong.returncode != 0 and message in wrong.stdout + wrong.stderr

@@ -25,6 +25,8 @@ from worldmodels.runtime.stop import Interrupted, StopRequest
 
 log = logging.getLogger(__name__)
 
+CHECKPOINT_NAMES = ("checkpoint", "previous")
+"""Files of a checkpoint in its folder, the newest first."""
 LOCK_PATIENCE_SECONDS = 60
 """How long to wait for a predecessor that was orphaned and is saving its last checkpoint."""
 LONGEST_INTERVAL_SECONDS = 45.0
@@ -167,7 +169,7 @@ class StateFolder:
 
     def load(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Return (tensors, meta) of the newest whole checkpoint, or None when there is none."""
-        for name in ("checkpoint", "previous"):
+        for name in CHECKPOINT_NAMES:
             path = self.path / f"{name}.safetensors"
             if path.exists():
                 try:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from worldmodels.runtime.state import CHECKPOINT_NAMES
+
 DEAD_AFTER_SECONDS = 120.0
 """A heart beats every 5 s, but network file systems may show a file's age up to a minute late."""
 TOLERATED_SKEW_SECONDS = 5.0
@@ -91,7 +93,8 @@ def read_activity(folder: Path, results: Path, now: float) -> Activity | None:
         failure=failure,
         age=age,
         clock_ahead=float(beat.get("time", written)) - written,
-        has_checkpoint=(folder / "checkpoint.safetensors").exists(),
+        # A kill between the two renames of a save leaves the one before it alone.
+        has_checkpoint=any((folder / f"{name}.safetensors").exists() for name in CHECKPOINT_NAMES),
     )
 
 
