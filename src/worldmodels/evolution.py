@@ -116,7 +116,7 @@ def evolve(
     score: a population's episodes, in the dream or in the real environment. evaluate: those of one controller, every
     `evaluate_every` generations and at the end. validate: returns of one controller on real validation episodes, or None.
     """
-    evolution = _restored(state.load()) or _lengthened(shorter, options) or start(size, options, seed_words)
+    evolution = _resumed(state) or _lengthened(shorter, options) or start(size, options, seed_words)
     with Progress("evolve", options.generations, "generations", state, evolution.generation) as progress:
         while evolution.generation < options.generations:
             if evolution.generation == options.generations - 1:
@@ -189,8 +189,13 @@ def _content(evolution: Evolution) -> tuple[dict[str, torch.Tensor], dict[str, i
     return {"evolution": torch.from_numpy(content.copy())}, {"generation": evolution.generation}
 
 
-def _restored(found: tuple[dict[str, Any], dict[str, Any]] | None) -> Evolution | None:
-    return pickle.loads(found[0]["evolution"].numpy().tobytes()) if found is not None else None
+def _restored(tensors: dict[str, Any]) -> Evolution:
+    return pickle.loads(tensors["evolution"].numpy().tobytes())
+
+
+def _resumed(state: StateFolder) -> Evolution | None:
+    found = state.load()
+    return _restored(found[0]) if found is not None else None
 
 
 def _lengthened(shorter: ShorterRun, options: EvolutionOptions) -> Evolution | None:
@@ -198,8 +203,7 @@ def _lengthened(shorter: ShorterRun, options: EvolutionOptions) -> Evolution | N
     found = shorter.load()
     if found is None or found[1]["of"] >= options.generations:
         return None
-    evolution = _restored(found)
-    assert evolution is not None
-    shorter.go_on(found[1])
-    log.info("an earlier search of these options goes on from generation %d", evolution.generation)
-    return evolution
+    tensors, meta = found
+    shorter.go_on(meta)
+    log.info("an earlier search of these options goes on from generation %d", meta["generation"])
+    return _restored(tensors)
