@@ -68,7 +68,9 @@ reports: ## Copy tables, figures, films and raw scores of finished experiments t
 	@for name in $(REPORTED); do \
 		test -f results/$$name/table.csv || { echo "results/$$name/table.csv is not built: snakemake it first"; exit 1; }; \
 		mkdir -p reports/$$name; \
-		cp results/$$name/table.* results/$$name/figures/*.svg* results/$$name/videos/*.mp4* reports/$$name/ || exit 1; \
+		cp results/$$name/table.* reports/$$name/ || exit 1; \
+		find results/$$name/figures results/$$name/videos \( -name '*.svg*' -o -name '*.mp4*' \) -exec cp {} reports/$$name/ \; \
+			2> /dev/null; \
 		for table in speed.csv agents.csv agents.md; do \
 			test ! -f results/$$name/$$table || cp results/$$name/$$table* reports/$$name/ || exit 1; \
 		done; \

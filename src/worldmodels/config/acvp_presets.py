@@ -126,7 +126,11 @@ def laptop(name: str, actions: int = 18) -> Curriculum:
         "1-step": (4, 1500, 1e-3) if model.memory == "lstm" else (16, 2000, 1e-3),
         "3-step": (8, 600, 2e-4),
         "5-step": (8, 400, 2e-4),
-        "5-step-reward": (8, 200, 2e-4),
+        "5-step-reward": (
+            8,
+            600,
+            5e-4,
+        ),  # with the steps of the stage before, 200 updates left the new head at its bias
     }
     names = ("batch_size", "updates", "learning_rate")
     return {
