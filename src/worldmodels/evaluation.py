@@ -18,7 +18,6 @@ from torch import Tensor
 from worldmodels.config.blocks import EvolveControllerBlock
 from worldmodels.envs.games import StepResult, Task
 from worldmodels.envs.policies import Policy
-from worldmodels.evolution import Scores
 from worldmodels.models.controller import act
 from worldmodels.models.files import Controller, LoadedWorldModel
 from worldmodels.models.mdn_rnn import LSTMState
@@ -26,6 +25,7 @@ from worldmodels.models.vae import observations_from_frames, sample_latents
 from worldmodels.runtime.device import autocast, matmul_dtype
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.state import StateFolder
+from worldmodels.scores import Scores
 from worldmodels.seeds import SELECTION_SEEDS, episode_seeds, generator
 
 

@@ -7,7 +7,7 @@ import logging
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import cma
 import numpy as np
@@ -18,16 +18,10 @@ from worldmodels.errors import UserError
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.shorter_runs import ShorterRun
 from worldmodels.runtime.state import StateFolder
+from worldmodels.scores import Scores
 from worldmodels.seeds import generator, integer_seed
 
 log = logging.getLogger(__name__)
-
-
-class Scores(NamedTuple):
-    """How episodes went, and what they cost."""
-
-    returns: np.ndarray  # (P, R) of a population, (n,) of one controller
-    steps: int  # of the dream or of the real environment, in all
 
 
 ScorePopulation = Callable[[np.ndarray, int], Scores]

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from worldmodels.config.training import EvolutionOptions
-from worldmodels.evolution import Scores, evolve
+from worldmodels.evolution import evolve
 from worldmodels.runtime.shorter_runs import ShorterRun
 from worldmodels.runtime.stop import Interrupted
+from worldmodels.scores import Scores
 
 OPTIONS = EvolutionOptions(population=8, rollouts=2, generations=12, sigma0=0.5, evaluate_every=5, validation_every=4)
 GOAL = np.linspace(-1, 1, 6)

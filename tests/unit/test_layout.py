@@ -8,7 +8,7 @@ import worldmodels
 PACKAGE = Path(worldmodels.__file__).parent
 LAYERS = [
     {"stages", "status", "play"},
-    {"training", "evolution", "evaluation", "figures"},
+    {"training", "evolution", "evaluation", "scores", "figures"},
     {"simulators"},
     {"models", "envs", "data"},
     {"config"},
