@@ -15,6 +15,8 @@ from worldmodels.config.simulator_experiments import SimulatorExperiment, with_p
 from worldmodels.errors import UserError
 
 SIMULATORS = "simulator_experiments"
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml's where there is one: six times as fast, and every job reads the configuration."""
 TABLE_ROWS = ("variants", "simulators")
 NAMED_TRAININGS = ("preset", "curriculum", "stage")
 """Keys whose value is the name of other options."""
@@ -45,7 +47,7 @@ def read_yaml(path: Path) -> Any:
     if not path.is_file():
         raise UserError(f"{path} does not exist. Run in the repository's folder, or name a file with --configfile.")
     try:
-        return yaml.safe_load(path.read_text())
+        return yaml.load(path.read_text(), LOADER)
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
 
