@@ -61,7 +61,7 @@ schema: env ## Write the JSON schema and the table of options from the typed con
 docs: schema ## Write the generated pages and build the site in site/
 	$(BIN)/mkdocs build --quiet --strict
 
-REPORTED ?= $(filter-out %-smoke,$(patsubst results/%/table.csv,%,$(wildcard results/*/table.csv)))
+REPORTED ?= $(filter-out %-smoke %-smoke-selection,$(patsubst results/%/table.csv,%,$(wildcard results/*/table.csv)))
 
 reports: ## Copy tables, figures, films and raw scores of finished experiments to reports/, with their provenance
 	@test -n "$(strip $(REPORTED))" || { echo "no experiment but smoke tests is built: snakemake one first"; exit 1; }

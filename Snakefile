@@ -102,7 +102,7 @@ rule smoke_simulators:
 
 
 rule paper:
-    """Every experiment at the paper's scale."""
+    """The papers' tables at full scale; released weights and lengths of training have targets of their own."""
     input:
         experiment_products("doom"),
         experiment_products("carracing"),

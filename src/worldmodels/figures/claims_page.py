@@ -41,7 +41,7 @@ dream over episodes.
   reproduced when the intervals leave no doubt, partly when they leave some.
 - **smaller scale**: run with less data and a smaller search. That confirms and refutes nothing; whether the statement
   holds in that run is said behind it.
-- **not run**: it can be run (the target says how), but no result is in `reports/`.
+- **not run**: it can be run (the target says how), but no finished table of it is in `reports/`.
 - **not yet**: nothing that is built here answers it in a table.
 """
 HEADER = "| claim | paper | where | ours | run | verdict | target |\n|---|---|---|---|---|---|---|"
