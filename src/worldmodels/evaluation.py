@@ -151,7 +151,7 @@ class PolicyAgent:
         self.step[slot] = 0
 
     def act(self, frames: np.ndarray, _active: np.ndarray) -> np.ndarray:
-        """The next action of every slot's policy; slots without an episode stand still."""
+        """The next action of every slot's policy; those of slots without an episode are not used."""
         actions = np.zeros((len(frames), self.task.ACTION_SIZE), dtype=np.float32)
         for slot, policy in enumerate(self.policies):
             if policy is not None:

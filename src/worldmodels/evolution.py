@@ -5,6 +5,7 @@ Fitness is the mean return of a controller's rollouts, maximised: pycma minimise
 
 import logging
 import pickle
+import platform
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -167,7 +168,8 @@ def _score_mean(
     if last or evolution.generation % options.evaluate_every == 0:
         returns, steps = evaluate(evolution.mean(), evolution.generation)
         evolution.steps += steps
-        row["evaluation"], row["evaluation_sd"] = float(returns.mean()), float(returns.std(ddof=1))
+        row["evaluation"] = float(returns.mean())
+        row["evaluation_sd"] = float(returns.std(ddof=1)) if len(returns) > 1 else None
     if validate is not None and (last or evolution.generation % options.validation_every == 0):
         returns, steps = validate(evolution.mean(), evolution.generation)
         evolution.validation_steps += steps
@@ -177,19 +179,29 @@ def _score_mean(
             evolution.validated = Candidate(evolution.mean(), real, evolution.generation)
 
 
-def _content(evolution: Evolution) -> tuple[dict[str, torch.Tensor], dict[str, int]]:
+def _content(evolution: Evolution) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """The whole search. pycma's state is a pickle, which is why it never leaves `.state/`."""
     content = np.frombuffer(pickle.dumps(evolution), dtype=np.uint8)
-    return {"evolution": torch.from_numpy(content.copy())}, {"generation": evolution.generation}
+    meta = {"generation": evolution.generation, "libraries": _libraries()}
+    return {"evolution": torch.from_numpy(content.copy())}, meta
 
 
-def _restored(tensors: dict[str, Any]) -> Evolution:
+def _libraries() -> dict[str, str]:
+    """Versions of what is in the pickle: another version's is not what an undisturbed search would have."""
+    return {"cma": cma.__version__, "numpy": np.__version__, "python": platform.python_version()}
+
+
+def _restored(tensors: dict[str, Any], meta: dict[str, Any]) -> Evolution | None:
+    """The search of a checkpoint; None, with a warning, where other versions of its libraries made it."""
+    if meta["libraries"] != _libraries():
+        log.warning("a checkpoint was made with %s, and this is %s: begun anew", meta["libraries"], _libraries())
+        return None
     return pickle.loads(tensors["evolution"].numpy().tobytes())
 
 
 def _resumed(state: StateFolder) -> Evolution | None:
     found = state.load()
-    return _restored(found[0]) if found is not None else None
+    return _restored(*found) if found is not None else None
 
 
 def _lengthened(shorter: ShorterRun, options: EvolutionOptions) -> Evolution | None:
@@ -197,7 +209,8 @@ def _lengthened(shorter: ShorterRun, options: EvolutionOptions) -> Evolution | N
     found = shorter.load()
     if found is None or found[1]["of"] >= options.generations:
         return None
-    tensors, meta = found
-    shorter.go_on(meta)
-    log.info("an earlier search of these options goes on from generation %d", meta["generation"])
-    return _restored(tensors)
+    evolution = _restored(*found)
+    if evolution is not None:
+        shorter.go_on(found[1])
+        log.info("an earlier search of these options goes on from generation %d", evolution.generation)
+    return evolution

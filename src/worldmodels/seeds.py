@@ -1,7 +1,8 @@
 """Every random stream of the project, in one place.
 
 A stream is a `numpy.random.SeedSequence` over integers that say whose randomness it is: the crc32 of the stage's name,
-the training seed, the purpose, and further indices. Two streams with different words never share numbers, and no
+the training seed, the purpose, and further indices. Two streams with different words never share numbers (zeros at
+the end of up to four words do not make them different), and no
 stream depends on the order in which work is done.
 
 Episodes of real environments take plain integer seeds. Their ranges are disjoint by purpose, so that an episode that

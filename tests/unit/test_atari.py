@@ -125,13 +125,13 @@ def test_action_sets_are_ales():
     assert Console(AtariOptions(game="breakout")).action_codes == tuple(range(18))
 
 
-@pytest.mark.parametrize("game", ["riverraid", "ms_pacman", "air_raid"])
+@pytest.mark.parametrize("game", ["riverraid", "ms_pacman", "air_raid", "sir_lancelot"])
 def test_colours_and_greys_are_the_emulators(game):
-    """NTSC games have their table from the start; a European one (air_raid) teaches its own."""
+    """NTSC games have their table from the start; a European one (air_raid) teaches its own, and one whose first screen is black."""
     console = Console(AtariOptions(game=game))
     console.reset(0)
     colours, grey = Colours.of(console), np.empty(console.screen_shape, np.uint8)
-    assert colours.complete == (game != "air_raid")
+    assert colours.complete == (game in ("riverraid", "ms_pacman"))
     for action in random_actions(60):
         console.step(action)
         screen, picture = read_both(console)

@@ -9,9 +9,10 @@ import torch
 
 from worldmodels.config.atari import AgentOptions, AgentTraining
 from worldmodels.config.tasks import AtariOptions, AtariRules
-from worldmodels.data import agent_training
+from worldmodels.data import agent_training, atari_play
 from worldmodels.data.agent_scores import AgentEpisode, play_games, score_record
 from worldmodels.data.agent_training import Watch, make_learner, train_agent
+from worldmodels.envs.atari.eyes import grey_frames
 from worldmodels.envs.atari.learning import LearningGames
 from worldmodels.errors import UserError
 from worldmodels.figures.agent_tables import agents_csv, agents_markdown
@@ -141,6 +142,18 @@ def test_scores_are_of_whole_games_and_the_same_twice(tmp_path):
     record = score_record("ms_pacman", 100, 4, played)
     assert record["published_dqn"] == 2963.31 and record["emulator_frames"] == 400
     assert record["mean"] == pytest.approx(np.mean([episode.total for episode in played]))
+
+
+def test_agent_that_is_scored_sees_a_european_game(tmp_path, monkeypatch):
+    """Its colours are learnt from its pictures; an agent that saw black would be scored on another game than it learned."""
+    path = tmp_path / "agent.safetensors"
+    save_agent(path, AtariAgent(AgentOptions(game="air_raid", action_codes=(0, 1))))
+    seen = []
+    monkeypatch.setattr(
+        atari_play, "grey_frames", lambda screens, table: seen.append(grey_frames(screens, table)) or seen[-1]
+    )
+    play_games(path, AtariOptions(game="air_raid", max_frames=40), 1, epsilon=0.0)
+    assert all(frame.max() > 100 for frame in seen[1:])
 
 
 def test_scores_stand_beside_the_papers(tmp_path):

@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
+from worldmodels import evolution
 from worldmodels.config.training import EvolutionOptions
 from worldmodels.evolution import evolve
 from worldmodels.runtime.shorter_runs import ShorterRun
@@ -19,7 +20,7 @@ def quality(weights):
     return 100 - np.square(np.asarray(weights) - GOAL).sum(axis=-1)
 
 
-def run(state, stop_at=None, validate=None, scored=None, **changes):
+def run(state, stop_at=None, validate=None, scored=None, one_evaluation=False, **changes):
     """An evolution of OPTIONS with `changes`. scored: takes the generations that are scored."""
     options = OPTIONS.model_copy(update=changes)
 
@@ -31,7 +32,7 @@ def run(state, stop_at=None, validate=None, scored=None, **changes):
         return Scores(np.repeat(quality(population)[:, None], 2, axis=1), 10)
 
     def evaluate(mean, generation):
-        return Scores(np.array([quality(mean), quality(mean) + 1]), 1)
+        return Scores(np.array([quality(mean), quality(mean) + 1])[: 1 if one_evaluation else 2], 1)
 
     shorter = ShorterRun(state, {"config": {"evolution": options.model_dump()}}, "evolution.generations")
     return evolve(6, score, evaluate, validate, options, ("test", 1), state, shorter)
@@ -86,6 +87,21 @@ def test_a_damaged_shorter_search_is_not_gone_on_with(state):
     scored = []
     run(state, scored=scored)
     assert scored[0] == 0
+
+
+def test_search_of_another_version_of_its_library_begins_anew(state, monkeypatch, caplog):
+    """Its pickle may be unreadable, or mix two versions' rules in one result."""
+    run(state, generations=7)
+    monkeypatch.setattr(evolution.cma, "__version__", "3.0.0")
+    scored = []
+    run(state, scored=scored)
+    assert scored[0] == 0 and "begun anew" in caplog.text
+
+
+def test_one_evaluation_has_no_spread(state):
+    history = run(state, one_evaluation=True).history
+    assert [row["evaluation_sd"] for row in history] == [None] * len(history)
+    assert history[-1]["evaluation"] is not None
 
 
 def test_evaluations_come_when_asked_for_and_at_the_end(state):

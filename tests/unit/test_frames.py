@@ -62,6 +62,18 @@ def test_one_epoch_and_a_half_takes_every_frame_once_and_half_of_them_twice():
     assert sorted(seen[:120]) == list(range(120)) and len(set(seen[120:])) == 60
 
 
+@pytest.mark.parametrize(("epochs", "updates", "size"), [(3, 3, 90), (0.5, 1, 45), (1.5, 1, 90)])
+def test_fewer_frames_than_a_batch_are_one_smaller_batch_an_epoch(epochs, updates, size):
+    """As many updates as epochs, and never more frames at once than were asked for."""
+    seen = numbers(FrameBatches(Numbers(90), 100, epochs, ("test",), GROUP))
+    assert [len(batch) for batch in seen] == [size] * updates and all(len(set(batch)) == size for batch in seen)
+
+
+def test_a_batch_may_be_larger_than_a_group():
+    seen = numbers(FrameBatches(Numbers(200), 100, 1, ("test",), GROUP))
+    assert [len(batch) for batch in seen] == [100, 100] and len({*seen[0], *seen[1]}) == 200
+
+
 def test_groups_are_bounded_whatever_the_number_of_frames():
     """Memory follows from the size of a group."""
     for count in (120, 240):

@@ -54,6 +54,22 @@ def test_models_of_one_run_load_and_of_two_runs_do_not(tmp_path):
         load_world_model_files(*paths, cpu)
 
 
+def test_unfinished_work_of_another_seed_is_other_work(tmp_path):
+    """Run by hand with the same output, seed 2 must not go on from the checkpoint of seed 1."""
+    options = {
+        "config": '{"training": {}}',
+        "dataset": tmp_path,
+        "shards": 1,
+        "weights": tmp_path / "w",
+        "metrics": tmp_path / "m",
+    }
+    first, second = (train_vae.TrainVAE(seed=seed, **options) for seed in (1, 2))
+    for stage in (first, second):
+        assert stage._scalar_options() == ["shards", "seed"]
+    (tmp_path / "000.h5").write_bytes(b"")
+    assert first.facts()["options"] == {"shards": 1, "seed": 1} != second.facts()["options"]
+
+
 def test_weights_of_another_kind_shape_or_half_a_file_are_named(tmp_path):
     folder = save_models(tmp_path)
     with pytest.raises(UserError, match="holds weights of 'mdn_rnn', not of 'vae'"):

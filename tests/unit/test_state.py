@@ -62,6 +62,37 @@ def test_lock_is_respected_and_ends_with_a_killed_owner(tmp_path, monkeypatch):
         assert json.loads((folder.path / "lock").read_text())["pid"] == os.getpid()
 
 
+def _finish_while_others_wait(output, ready):
+    with StateFolder(output, "0" * 64, StopRequest()) as folder:
+        ready.set()
+        time.sleep(1)
+        folder.remove()
+
+
+def test_who_waited_for_a_lock_that_was_removed_takes_the_new_one(tmp_path, monkeypatch):
+    """The lock of a file that is no more keeps nobody out."""
+    monkeypatch.setattr(state_module, "LOCK_PATIENCE_SECONDS", 20)
+    output = tmp_path / "results" / "toy" / "output.bin"
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    owner = context.Process(target=_finish_while_others_wait, args=(output, ready))
+    owner.start()
+    assert ready.wait(30)
+    with StateFolder(output, "0" * 64, StopRequest()) as folder:
+        owner.join()
+        assert (folder.path / "lock").exists()
+        monkeypatch.setattr(state_module, "LOCK_PATIENCE_SECONDS", 0.5)
+        with pytest.raises(UserError, match="in use by process"), StateFolder(output, "0" * 64, StopRequest()):
+            pass
+
+
+def test_finishing_leaves_the_folder_of_another_key_to_who_works_in_it(tmp_path):
+    output = tmp_path / "results" / "toy" / "output.bin"
+    with StateFolder(output, "a" * 64, StopRequest()) as running, StateFolder(output, "b" * 64, StopRequest()) as other:
+        other.remove()
+        assert running.path.exists() and not other.path.exists()
+
+
 def _save_once_and_hold(output):
     heartbeat.BEAT_SECONDS = 0.1
     with StateFolder(output, "0" * 64, StopRequest()) as folder:

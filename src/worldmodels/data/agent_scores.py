@@ -46,12 +46,14 @@ def play_games(path: Path, task: AtariOptions, episodes: int, epsilon: float) ->
     options = AtariShardOptions(
         task=task, epsilon=epsilon, uses_agent=True, frames_per_shard=0, parallel_games=episodes, seed=0
     )
-    agent = NoisyAgent(path, options, console, Colours.of(console))
+    colours = Colours.of(console)
+    agent = NoisyAgent(path, options, console, colours)
     screens = np.empty((episodes, *console.screen_shape), np.uint8)
     totals, ended = np.zeros(episodes), np.zeros(episodes, bool)
     while not all(player.over for player in players):
         for player in players:
             player.console.read_screen(screens[player.number])
+            colours.learn(player.console, screens[player.number])
         for player, action in zip(players, agent.choose(screens, players), strict=True):
             if not player.over:
                 step = player.console.step(int(action))

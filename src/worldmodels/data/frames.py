@@ -2,8 +2,8 @@
 
 Compressed chunks cannot be read frame by frame. So in each epoch the chunks are permuted, groups of chunks that fill a
 bounded buffer are read, the frames of a group are permuted, and batches are cut from that order. Memory is bounded by
-two groups, whatever the number of rollouts. Batches do not cross groups: what does not fill one is left out (at most
-one batch in hundreds, another one in each epoch).
+two groups, whatever the number of rollouts. Batches do not cross groups: what does not fill one is left out (of each group
+less than a batch, of other frames in each epoch). Where an epoch has fewer frames than a batch, it is one smaller batch.
 
 A part of an epoch is a part of every chunk, its frames equally far apart: neighbours differ little, so a few frames of
 every moment show more than all frames of a few.
@@ -57,17 +57,16 @@ class FrameBatches:
         group_bytes: int = GROUP_BYTES,
     ) -> None:
         self.frames, self.batch_size, self.seed_words = frames, batch_size, seed_words
-        self.chunks_per_group = max(1, group_bytes // (FRAME_BYTES * max(b - a for a, b in frames.chunk_bounds)))
+        longest = max(b - a for a, b in frames.chunk_bounds)
+        self.chunks_per_group = max(1, group_bytes // (FRAME_BYTES * longest), -(-batch_size // longest))
         self.groups = self._plan(epochs)
-        batches = [
-            sum(self._count(chunk, group.share) for chunk in group.chunks) // batch_size for group in self.groups
-        ]
-        if not sum(batches):  # fewer frames than a batch: one batch of all
-            self.batch_size = sum(b - a for a, b in frames.chunk_bounds)
-            batches = [1, *[0] * (len(self.groups) - 1)]
-            everything = Group(list(range(len(frames.chunk_bounds))), 0, 1.0)
-            self.groups = [everything, *[Group([], 0, 1.0) for _ in self.groups[1:]]]
-        self.first_steps = np.concatenate([[0], np.cumsum(batches)])
+        sizes = [self._frames_of(group) for group in self.groups]
+        if max(sizes) < batch_size:
+            everything = list(range(len(frames.chunk_bounds)))
+            self.groups = [Group(everything, epoch, min(1.0, epochs - epoch)) for epoch in range(math.ceil(epochs))]
+            sizes = [self._frames_of(group) for group in self.groups]
+            self.batch_size = min(batch_size, sizes[0])
+        self.first_steps = np.concatenate([[0], np.cumsum([size // self.batch_size for size in sizes])])
 
     def _plan(self, epochs: float) -> list[Group]:
         """The groups, epoch after epoch."""
@@ -80,6 +79,10 @@ class FrameBatches:
                 Group(order[start : start + size].tolist(), epoch, share) for start in range(0, len(order), size)
             ]
         return groups
+
+    def _frames_of(self, group: Group) -> int:
+        """Frames of a group that are used."""
+        return sum(self._count(chunk, group.share) for chunk in group.chunks)
 
     def _count(self, chunk: int, share: float) -> int:
         """Frames of a chunk that are used."""
@@ -143,8 +146,7 @@ class FrameBatches:
     def _order(self, number: int) -> np.ndarray:
         """Which of a group's frames comes first, second, ..."""
         group = self.groups[number]
-        count = sum(self._count(chunk, group.share) for chunk in group.chunks)
-        return generator(*self.seed_words, "frames", number).permutation(count)
+        return generator(*self.seed_words, "frames", number).permutation(self._frames_of(group))
 
 
 def fits_on(device: torch.device, frames: FrameStore) -> bool:

@@ -24,6 +24,8 @@ from worldmodels.errors import UserError
 PATIENCE_SECONDS = 300.0
 """Longest wait for a worker that lives but does not answer. Dead ones are noticed at once; at low priority on a full machine a
 live one has been starved for a minute."""
+START_SECONDS = 60.0
+"""Longest wait for one more game to start: a worker starts its games one after the other."""
 
 
 class Closing(ABC):
@@ -183,7 +185,8 @@ class Games(Closing):
                 there.close()
                 self._workers.append(process)
                 self._pipes.append(here)
-            self._leftovers = [name for answer in self._await_all() for name in answer.decode().split()]
+            patience = PATIENCE_SECONDS + START_SECONDS * max(map(len, self._slots))
+            self._leftovers = [name for answer in self._await_all(patience) for name in answer.decode().split()]
         except BaseException:
             self.close()
             raise
@@ -220,15 +223,15 @@ class Games(Closing):
                 self._give_up(index, "died")
         self._await_all()
 
-    def _await_all(self) -> list[bytes]:
+    def _await_all(self, patience: float = PATIENCE_SECONDS) -> list[bytes]:
         """Wait for every worker's answer. A dead worker is noticed at once: by its pipe, and by the process itself."""
         answers = [b""] * len(self._pipes)
         waiting: dict[Any, int] = {pipe: index for index, pipe in enumerate(self._pipes)}
         while waiting:
             sentinels = {self._workers[index].sentinel: index for index in waiting.values()}
-            ready = wait([*waiting, *sentinels], timeout=PATIENCE_SECONDS)
+            ready = wait([*waiting, *sentinels], timeout=patience)
             if not ready:
-                self._give_up(next(iter(waiting.values())), f"did not answer for {PATIENCE_SECONDS:.0f} s")
+                self._give_up(next(iter(waiting.values())), f"did not answer for {patience:.0f} s")
             for pipe in [one for one in ready if one in waiting]:
                 index = waiting.pop(pipe)
                 answers[index] = self._receive(index)

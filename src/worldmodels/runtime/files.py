@@ -74,7 +74,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str,
 
 
 def flush_to_disk(path: Path) -> None:
-    """Wait until the bytes of `path` are on the disk, so that a power cut after the rename loses nothing."""
+    """Wait until the bytes of `path` are on the disk, so that a power cut after the rename does not leave a torn file."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 

@@ -95,9 +95,6 @@ class StateFolder:
         self._earlier_costs = CheckpointCosts()
 
     def __enter__(self) -> "StateFolder":
-        with readable_disk_errors(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.path / "lock").open("a+")
         self._take_lock()
         (self.path / "failed.json").unlink(missing_ok=True)
         self.heart.start()
@@ -118,19 +115,32 @@ class StateFolder:
             self._lock = None
 
     def _take_lock(self) -> None:
-        assert self._lock is not None
         deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
-        while True:
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise UserError(self._held_by_another()) from None
-                time.sleep(0.2)
+        while (lock := self._locked()) is None:
+            if time.monotonic() > deadline:
+                raise UserError(self._held_by_another())
+            time.sleep(0.2)
+        self._lock = lock
         self._lock.truncate(0)
         self._lock.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}))
         self._lock.flush()
+
+    def _locked(self) -> TextIO | None:
+        """The lock's file, locked by this process; None where another holds it, or has just removed it with the folder."""
+        with readable_disk_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            try:
+                lock = (self.path / "lock").open("a+")
+            except FileNotFoundError:  # the folder went between the two lines
+                return None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(lock.fileno()), (self.path / "lock").stat()):
+                return lock
+        except (BlockingIOError, FileNotFoundError):
+            pass
+        lock.close()
+        return None
 
     def _held_by_another(self) -> str:
         try:
@@ -180,7 +190,10 @@ class StateFolder:
 
     @property
     def due(self) -> bool:
-        """Whether it is time for a checkpoint: at most 45 s of work are at risk, at most 1.5 % of the time is spent."""
+        """Whether it is time for a checkpoint: 45 s after the last, or later where that would cost more than 1.5 % of the time.
+
+        Who asks rarely, such as once a generation, puts more at risk.
+        """
         interval = min(max(SHORTEST_INTERVAL_SECONDS, self._save_cost / COST_SHARE), self.longest_interval)
         interval = float(os.environ.get(INTERVAL_VARIABLE, interval))
         return self.stop.requested or time.monotonic() - self._last_save > interval
@@ -201,8 +214,20 @@ class StateFolder:
         # Folders of the same output under other keys are of code or data that is no more.
         label = self.path.name.rsplit("-", 1)[0]
         for stale in self.path.parent.glob(f"{label}-*"):
-            if stale.name.rsplit("-", 1)[0] == label:
+            if stale.name.rsplit("-", 1)[0] == label and not _in_use(stale):
                 shutil.rmtree(stale, ignore_errors=True)
+
+
+def _in_use(folder: Path) -> bool:
+    """Whether a process works in this state folder: it holds the lock."""
+    try:
+        with (folder / "lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:

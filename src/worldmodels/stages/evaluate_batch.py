@@ -5,6 +5,7 @@ The first share has the dreams too. Which seeds a share has depends on nothing b
 
 from pydantic import Field
 
+from worldmodels.errors import UserError
 from worldmodels.stages.evaluate_controller import EvaluateController
 from worldmodels.stages.stage import main as run_stage
 
@@ -17,6 +18,8 @@ class EvaluateBatch(EvaluateController):
     def _share(self, seeds: list[int]) -> list[int]:
         """Shares whose sizes differ by one at most, in the order of the whole."""
         count = self.block().evaluation.batches
+        if self.batch >= count:
+            raise UserError(f"--batch is {self.batch}, but evaluation.batches is {count}: they count from 0.")
         first, last = (len(seeds) * number // count for number in (self.batch, self.batch + 1))
         return seeds[first:last]
 

@@ -97,13 +97,23 @@ class Stage(BaseModel):
         return parse_block(self.Block, self.config)
 
     def facts(self) -> dict[str, Any]:
-        """What the result depends on: block, fingerprint, inputs."""
+        """What the result depends on: block, fingerprint, inputs, and options such as the seed."""
         return {
             "stage": self.name(),
             "config": self.block().model_dump(mode="json"),
             "code": code_fingerprint(self.modules()),
             "inputs": {str(path): _sound_checksum(path) for path in self.inputs()},
+            "options": {name: getattr(self, name) for name in self._scalar_options()},
         }
+
+    @classmethod
+    def _scalar_options(cls) -> list[str]:
+        """Options that are no files and that the result depends on: those of every stage are not."""
+        return [
+            name
+            for name, field in cls.model_fields.items()
+            if name not in Stage.model_fields and not _is_path(field.annotation)
+        ]
 
     @classmethod
     def _with_role(cls, role: str) -> list[str]:
@@ -196,6 +206,7 @@ def _run(stage: Stage) -> None:
     from worldmodels.runtime.device import available_cores, resolve_device, set_threads
 
     began = time.time()
+    under_snakemake = snakemake_ancestor() is not None  # asked now: it may be killed while the stage ends its work
     for path in stage.inputs():
         if not path.exists():
             raise UserError(f"{path} does not exist. Ask snakemake for the target: it makes what is missing first.")
@@ -214,7 +225,7 @@ def _run(stage: Stage) -> None:
             log.info("%s had finished before Snakemake noted it; its outputs are taken back", stage.name())
         else:
             _compute(stage, state, device, {**facts, "device": str(device)}, began)
-        if snakemake_ancestor() is not None:
+        if under_snakemake:
             finished.keep(kept, stage.outputs())
         state.remove()
     log.info(
@@ -258,6 +269,10 @@ def _parser(kind: type[Stage]) -> argparse.ArgumentParser:
             settings["default"] = field.default
         parser.add_argument(f"--{name.replace('_', '-')}", **settings)
     return parser
+
+
+def _is_path(annotation: Any) -> bool:
+    return annotation is Path or any(_is_path(part) for part in typing.get_args(annotation))
 
 
 def _is_list(annotation: Any) -> bool:

@@ -36,11 +36,14 @@ class Colours:
 
     @classmethod
     def of(cls, console: Console) -> "Colours":
-        """NTSC's table where it fits what the console shows now, otherwise one that is to be learnt."""
+        """NTSC's table where it fits what the console shows now, otherwise one that is to be learnt.
+
+        A black screen fits both, and tells nothing.
+        """
         rgb = np.zeros((256, 3), np.uint8)
         rgb[::2] = NTSC_RGB
         screen, picture = read_both(console)
-        if np.array_equal(rgb[screen], picture):
+        if screen.any() and np.array_equal(rgb[screen], picture):
             return cls(rgb, bytes(range(0, 256, 2)))
         return cls(np.zeros_like(rgb), b"")
 
