@@ -220,6 +220,7 @@ def _run(stage: Stage) -> None:
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     log.info("%s on %s, %d threads", stage.name(), device, stage.threads or available_cores())
     with StateFolder(stage.outputs()[0], key, stop) as state:
+        state.heartbeat(options=facts["options"])  # for `status`, which asks whether the work would go on
         kept = finished.kept_folder(state.path)
         if finished.take_back(kept, stage.outputs()):
             log.info("%s had finished before Snakemake noted it; its outputs are taken back", stage.name())

@@ -194,6 +194,7 @@ def _is_of_today(job: Job, records: Records, activity: Activity) -> bool | None:
         "config": job.block.model_dump(mode="json"),
         "code": fingerprint(job.modules),
         "inputs": checksums,
+        "options": activity.beat.get("options", {}),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest().startswith(activity.key)
 
