@@ -133,7 +133,9 @@ def plot_speed(
         axes.plot([drawn], [height], marker, color=colour, markerfacecolor="white")
         axes.plot([fast], [height], marker, color=colour, label=name)
     axes.set(xscale="log")
-    axes.set_ylim(bottom=0)  # errors differ by less than a power of ten, so that a logarithmic axis would have one number
+    axes.set_ylim(
+        bottom=0
+    )  # errors differ by less than a power of ten, so that a logarithmic axis would have one number
     axes.set(
         xlabel=f"imagined steps a second, {batch} games at once", ylabel=f"error {horizon} steps ahead, thousandths"
     )
