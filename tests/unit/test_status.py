@@ -57,7 +57,7 @@ def test_a_stage_runs_is_killed_and_goes_on(toy, screen):
     toy.environment |= {"SLURM_JOB_ID": "88123", "CUDA_VISIBLE_DEVICES": "3"}
     process = toy.start_until_checkpoint("train_mdn_rnn")
     try:
-        wait_for(lambda: screen("--json")["running"][0]["share"], process)
+        wait_for(lambda: any(one["share"] for one in screen("--json")["running"]), process)
         (facts,) = screen("--json")["running"]
         assert (facts["pid"], facts["stage"], facts["unit"]) == (process.pid, "train_mdn_rnn", "steps")
         assert facts["output"] == "results/toy/seed-1/models/mdn_rnn/weights.safetensors"
