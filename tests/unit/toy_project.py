@@ -24,7 +24,7 @@ CONFIG = {
             "vae": {"model": {"latent_size": SIZE}},
             "mdn_rnn": {
                 "model": {"latent_size": SIZE, "hidden_size": 8, "mixtures": 2},
-                **{"epochs": 150, "streams": 2, "chunk": 8, "held_out": 0.2},
+                **{"epochs": 400, "streams": 2, "chunk": 8, "held_out": 0.2},
             },
             "variants": {
                 "fresh": {"environment": "real", "models": "untrained"},
