@@ -69,8 +69,10 @@ reports: ## Copy tables, figures, films and raw scores of finished experiments t
 		test -f results/$$name/table.csv || { echo "results/$$name/table.csv is not built: snakemake it first"; exit 1; }; \
 		mkdir -p reports/$$name; \
 		cp results/$$name/table.* reports/$$name/ || exit 1; \
-		find results/$$name/figures results/$$name/videos \( -name '*.svg*' -o -name '*.mp4*' \) -exec cp {} reports/$$name/ \; \
-			2> /dev/null; \
+		for folder in figures videos; do \
+			test ! -d results/$$name/$$folder || find results/$$name/$$folder \( -name '*.svg*' -o -name '*.mp4*' \) \
+				-exec cp {} reports/$$name/ \; || exit 1; \
+		done; \
 		for table in speed.csv agents.csv agents.md; do \
 			test ! -f results/$$name/$$table || cp results/$$name/$$table* reports/$$name/ || exit 1; \
 		done; \

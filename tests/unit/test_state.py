@@ -40,6 +40,16 @@ def test_other_key_means_other_folder(tmp_path):
         assert new.load() is None
 
 
+def _owner(work, output):
+    """A process that does `work`, once it has the lock."""
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    owner = context.Process(target=work, args=(output, ready))
+    owner.start()
+    assert ready.wait(30)
+    return owner
+
+
 def _hold(output, ready):
     with StateFolder(output, "0" * 64, StopRequest()):
         ready.set()
@@ -49,11 +59,7 @@ def _hold(output, ready):
 def test_lock_is_respected_and_ends_with_a_killed_owner(tmp_path, monkeypatch):
     monkeypatch.setattr(state_module, "LOCK_PATIENCE_SECONDS", 0.5)
     output = tmp_path / "results" / "toy" / "output.bin"
-    context = multiprocessing.get_context("spawn")
-    ready = context.Event()
-    owner = context.Process(target=_hold, args=(output, ready))
-    owner.start()
-    assert ready.wait(30)
+    owner = _owner(_hold, output)
     with pytest.raises(UserError, match=f"in use by process {owner.pid}"), StateFolder(output, "0" * 64, StopRequest()):
         pass
     os.kill(owner.pid, signal.SIGKILL)
@@ -73,11 +79,7 @@ def test_who_waited_for_a_lock_that_was_removed_takes_the_new_one(tmp_path, monk
     """The lock of a file that is no more keeps nobody out."""
     monkeypatch.setattr(state_module, "LOCK_PATIENCE_SECONDS", 20)
     output = tmp_path / "results" / "toy" / "output.bin"
-    context = multiprocessing.get_context("spawn")
-    ready = context.Event()
-    owner = context.Process(target=_finish_while_others_wait, args=(output, ready))
-    owner.start()
-    assert ready.wait(30)
+    owner = _owner(_finish_while_others_wait, output)
     with StateFolder(output, "0" * 64, StopRequest()) as folder:
         owner.join()
         assert (folder.path / "lock").exists()

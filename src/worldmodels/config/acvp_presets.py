@@ -111,11 +111,11 @@ def reimplementation(model: ACVPOptions, **changes: Any) -> Curriculum:
 
 
 def laptop(name: str, actions: int = 18) -> Curriculum:
-    """84x84 grey frames and an eighth of the widths, Adam with larger steps, thousands of updates.
+    """84x84 grey frames and an eighth to a quarter of the widths, Adam with larger steps, thousands of updates.
 
     Each pixel's mean is taken off, as in the laptop training of RES. First weights that keep signals alike help the networks
     of the re-implementation (1 step ahead on Ms Pacman 0.573 thousandths, 0.583 with their own) and hurt those that multiply
-    factors after the memory (feed-forward: 0.609, and 0.420 with Oh's own), which keep theirs.
+    factors after the memory (feed-forward: 0.609, and 0.411 with Oh's own), which keep theirs.
     """
     convolutions = {"convolutions": LAPTOP_CONVOLUTIONS, "drawing_channels": [32, 16], "drawing_sizes": "mirrored"}
     if name == "acvp-perceptron":
@@ -129,11 +129,8 @@ def laptop(name: str, actions: int = 18) -> Curriculum:
         "1-step": (4, 1500, 1e-3) if model.memory == "lstm" else (16, 2000, 1e-3),
         "3-step": (8, 600, 2e-4),
         "5-step": (8, 400, 2e-4),
-        "5-step-reward": (
-            8,
-            600,
-            5e-4,
-        ),  # with the steps of the stage before, 200 updates left the new head at its bias
+        # With the steps of the stage before, 200 updates left the new head at its bias.
+        "5-step-reward": (8, 600, 5e-4),
     }
     names = ("batch_size", "updates", "learning_rate")
     return {

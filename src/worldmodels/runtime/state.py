@@ -6,6 +6,7 @@ Snakemake outputs: Snakemake deletes those when a job fails.
 """
 
 import fcntl
+import hashlib
 import json
 import logging
 import os
@@ -35,6 +36,18 @@ COST_SHARE = 0.015
 """Checkpoints may take this share of a stage's time; the interval follows from the cost of the last one."""
 INTERVAL_VARIABLE = "WORLDMODELS_CHECKPOINT_SECONDS"
 """Environment variable that fixes the time between checkpoints. No result depends on it."""
+
+
+def work_facts(
+    stage: str, config: Mapping[str, Any], code: str, inputs: Mapping[str, str], options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What a stage's result depends on: block, code fingerprint, checksum of each input, and options such as the seed."""
+    return {"stage": stage, "config": config, "code": code, "inputs": inputs, "options": options}
+
+
+def state_key(facts: Mapping[str, Any]) -> str:
+    """The key of the state folder of work with these facts: their SHA-256."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def state_root(output: Path) -> Path:
@@ -214,19 +227,19 @@ class StateFolder:
         # Folders of the same output under other keys are of code or data that is no more.
         label = self.path.name.rsplit("-", 1)[0]
         for stale in self.path.parent.glob(f"{label}-*"):
-            if stale.name.rsplit("-", 1)[0] == label and not _in_use(stale):
+            if stale.name.rsplit("-", 1)[0] == label and not lock_is_held(stale / "lock"):
                 shutil.rmtree(stale, ignore_errors=True)
 
 
-def _in_use(folder: Path) -> bool:
-    """Whether a process works in this state folder: it holds the lock."""
+def lock_is_held(path: Path) -> bool:
+    """Whether a living process holds the lock. It is asked for a moment only: whoever wants it just then tries again."""
     try:
-        with (folder / "lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
+    except OSError:
+        return False
     return False
 
 

@@ -5,9 +5,7 @@ its state folder; fields made by `output_file` get a provenance record; the firs
 """
 
 import argparse
-import hashlib
 import inspect
-import json
 import logging
 import os
 import sys
@@ -28,7 +26,7 @@ from worldmodels.errors import UserError
 from worldmodels.provenance import code_fingerprint, peak_memory_mb, read_provenance, record_provenance
 from worldmodels.runtime import finished
 from worldmodels.runtime.files import disk_problem, file_checksum
-from worldmodels.runtime.state import StateFolder
+from worldmodels.runtime.state import StateFolder, state_key, work_facts
 from worldmodels.runtime.stop import Interrupted, StopRequest, snakemake_ancestor
 
 log = logging.getLogger("worldmodels")
@@ -98,13 +96,13 @@ class Stage(BaseModel):
 
     def facts(self) -> dict[str, Any]:
         """What the result depends on: block, fingerprint, inputs, and options such as the seed."""
-        return {
-            "stage": self.name(),
-            "config": self.block().model_dump(mode="json"),
-            "code": code_fingerprint(self.modules()),
-            "inputs": {str(path): _sound_checksum(path) for path in self.inputs()},
-            "options": {name: getattr(self, name) for name in self._scalar_options()},
-        }
+        return work_facts(
+            stage=self.name(),
+            config=self.block().model_dump(mode="json"),
+            code=code_fingerprint(self.modules()),
+            inputs={str(path): _sound_checksum(path) for path in self.inputs()},
+            options={name: getattr(self, name) for name in self._scalar_options()},
+        )
 
     @classmethod
     def _scalar_options(cls) -> list[str]:
@@ -217,9 +215,8 @@ def _run(stage: Stage) -> None:
     device = resolve_device(stage.device if stage.uses_gpu else "cpu")
     set_threads(stage.threads or available_cores())
     facts = stage.facts()
-    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     log.info("%s on %s, %d threads", stage.name(), device, stage.threads or available_cores())
-    with StateFolder(stage.outputs()[0], key, stop) as state:
+    with StateFolder(stage.outputs()[0], state_key(facts), stop) as state:
         state.heartbeat(options=facts["options"])  # for `status`, which asks whether the work would go on
         kept = finished.kept_folder(state.path)
         if finished.take_back(kept, stage.outputs()):

@@ -4,7 +4,6 @@ A process of this host lives if the kernel says that its lock is held. One of an
 whose age is taken from the file system's clock alone: the clocks of two nodes may differ by more than a beat.
 """
 
-import fcntl
 import json
 import os
 import socket
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from worldmodels.runtime.state import CHECKPOINT_NAMES
+from worldmodels.runtime.state import CHECKPOINT_NAMES, lock_is_held
 
 DEAD_AFTER_SECONDS = 120.0
 """A heart beats every 5 s, but network file systems may show a file's age up to a minute late."""
@@ -111,18 +110,6 @@ def _lives(folder: Path, beat: Mapping[str, Any], age: float) -> bool:
     if beat.get("host") == socket.gethostname():
         return lock_is_held(folder / "lock")
     return age < DEAD_AFTER_SECONDS and "stopped" not in beat and not (folder / "failed.json").exists()
-
-
-def lock_is_held(path: Path) -> bool:
-    """Whether a living process holds the lock. It is asked for a moment only: whoever wants it just then tries again."""
-    try:
-        with path.open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def file_system_now(results: Path) -> float:

@@ -1,6 +1,5 @@
 """All that status knows of a results folder: every job's state, unfinished work, failures, and the two clocks."""
 
-import hashlib
 import json
 import re
 from collections import Counter
@@ -11,10 +10,10 @@ from typing import Literal
 
 from worldmodels.config.experiments import Config
 from worldmodels.config.jobs import Job, experiment_jobs
+from worldmodels.runtime.state import lock_is_held, state_key, work_facts
 from worldmodels.status.activity import (
     Activity,
     file_system_now,
-    lock_is_held,
     read_activities,
     skewed_clocks,
     state_folders,
@@ -186,17 +185,18 @@ def _is_of_today(job: Job, records: Records, activity: Activity) -> bool | None:
 
     None where an input has no record of its checksum; the stage would have to read it to know.
     """
-    checksums = {path: records.of(path).get("sha256") for path in job.inputs}
-    if None in checksums.values():
+    recorded = {path: records.of(path).get("sha256") for path in job.inputs}
+    checksums = {path: checksum for path, checksum in recorded.items() if checksum is not None}
+    if len(checksums) < len(recorded):
         return None
-    facts = {
-        "stage": job.stage,
-        "config": job.block.model_dump(mode="json"),
-        "code": fingerprint(job.modules),
-        "inputs": checksums,
-        "options": activity.beat.get("options", {}),
-    }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest().startswith(activity.key)
+    facts = work_facts(
+        stage=job.stage,
+        config=job.block.model_dump(mode="json"),
+        code=fingerprint(job.modules),
+        inputs=checksums,
+        options=activity.beat.get("options", {}),
+    )
+    return state_key(facts).startswith(activity.key)
 
 
 def _head(results: Path) -> str | None:
