@@ -13,6 +13,7 @@ import platform
 import resource
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterable
 from functools import cache
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from worldmodels.runtime.files import file_checksum, write_json
+from worldmodels.runtime.processor import available_cores, processor_name
 
 PACKAGE = "worldmodels"
 PACKAGE_FOLDER = Path(__file__).parent
@@ -131,13 +133,10 @@ def library_versions() -> dict[str, str]:
 
 
 def hardware() -> dict[str, Any]:
-    """Processor, cores and GPU of this machine."""
-    from worldmodels.runtime.device import available_cores
-
-    facts: dict[str, Any] = {"machine": platform.machine(), "processor": _processor_name(), "cores": available_cores()}
-    import torch
-
-    if torch.cuda.is_available():
+    """Processor and cores of this machine, and its GPU, if this process has reason to know torch."""
+    facts: dict[str, Any] = {"machine": platform.machine(), "processor": processor_name(), "cores": available_cores()}
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
         facts["gpu"] = torch.cuda.get_device_name()
     return facts
 
@@ -148,14 +147,6 @@ def slurm_allocation() -> dict[str, str] | None:
         return None
     names = {"job": "SLURM_JOB_ID", "node": "SLURMD_NODENAME", "gpus": "CUDA_VISIBLE_DEVICES"}
     return {name: os.environ.get(variable, "") for name, variable in names.items()}
-
-
-def _processor_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 @cache

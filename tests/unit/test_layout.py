@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 import worldmodels
+from worldmodels.provenance import import_closure
 
 PACKAGE = Path(worldmodels.__file__).parent
 LAYERS = [
@@ -75,3 +76,15 @@ def test_stages_that_choose_a_device_hold_a_gpu_of_their_own():
         source = path.read_text()
         if path.name not in ("stage.py", "__init__.py"):
             assert ("resolve_device(" in source) == ("uses_gpu = True" in source), path.name
+
+
+def test_stages_without_torch_import_none():
+    """Torch would then run without its settings: on all threads, and with slow denormals."""
+    without = [path for path in (PACKAGE / "stages").glob("*.py") if "uses_torch = False" in path.read_text()]
+    assert {path.stem for path in without} >= {"show", "tabulate"}
+    for stage in without:
+        closure = import_closure([f"stages.{stage.stem}"]) - {PACKAGE / "stages" / "stage.py"}
+        for path in closure:
+            imports = _all_imports(path)
+            assert not {"torch", "safetensors", "stable_baselines3"} & {name.split(".")[0] for name in imports}, path
+            assert not {"worldmodels.runtime.device", "worldmodels.runtime.weights"} & imports, path

@@ -14,7 +14,8 @@ from worldmodels.config.models import ControllerOptions, MDNRNNOptions
 from worldmodels.models.controller import controller_size
 from worldmodels.models.mdn_rnn import MDNRNN
 from worldmodels.models.world_model import StartLatents
-from worldmodels.runtime.device import available_cores, has_fast_bf16, set_threads
+from worldmodels.runtime.device import has_fast_bf16, set_threads
+from worldmodels.runtime.processor import available_cores
 from worldmodels.simulators.dreams import DreamBatch, DreamOptions, dream_returns
 
 MEMBERS, ROLLOUTS = 64, 16  # the paper's generation

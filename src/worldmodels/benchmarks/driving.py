@@ -21,8 +21,9 @@ from worldmodels.models.files import Controller, LoadedWorldModel
 from worldmodels.models.mdn_rnn import MDNRNN
 from worldmodels.models.vae import ConvVAE
 from worldmodels.models.world_model import WorldModel
-from worldmodels.runtime.device import available_cores, matmul_dtype, set_threads
+from worldmodels.runtime.device import matmul_dtype, set_threads
 from worldmodels.runtime.memory import tree_megabytes
+from worldmodels.runtime.processor import available_cores
 from worldmodels.seeds import SELECTION_SEEDS, episode_seeds, generator
 
 GAMES, STEPS, SECONDS = 64, 100, 40.0

@@ -19,7 +19,8 @@ from worldmodels.envs.games import Task, make_games
 from worldmodels.envs.policies import Policy, make_policy
 from worldmodels.evaluation import PolicyAgent, play_episodes
 from worldmodels.models.world_model import WorldModel
-from worldmodels.runtime.device import available_cores, set_threads
+from worldmodels.runtime.device import set_threads
+from worldmodels.runtime.processor import available_cores
 from worldmodels.seeds import SELECTION_SEEDS, episode_seeds
 from worldmodels.simulators.noise import RowStreams
 

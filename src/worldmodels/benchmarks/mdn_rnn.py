@@ -11,7 +11,8 @@ from worldmodels.config.models import MDNRNNOptions
 from worldmodels.config.training import MDNRNNTraining
 from worldmodels.data.latents import Latents, Streams
 from worldmodels.models.mdn_rnn import MDNRNN, done_loss, mixture_nll
-from worldmodels.runtime.device import autocast, available_cores, has_fast_bf16, set_threads
+from worldmodels.runtime.device import autocast, has_fast_bf16, set_threads
+from worldmodels.runtime.processor import available_cores
 from worldmodels.seeds import generator
 from worldmodels.stages.train_mdn_rnn import StreamObjective
 from worldmodels.training import FitOptions, Trainer, update

@@ -20,7 +20,8 @@ from worldmodels.envs.policies import make_policy
 from worldmodels.figures.episodes import read_episodes
 from worldmodels.figures.judgement import NORMAL_95, Score
 from worldmodels.figures.statistics import summarise
-from worldmodels.runtime.device import available_cores, set_threads
+from worldmodels.runtime.device import set_threads
+from worldmodels.runtime.processor import available_cores
 from worldmodels.seeds import SELECTION_SEEDS, episode_seeds, generator
 
 TRACKS, STEPS = 20, 300

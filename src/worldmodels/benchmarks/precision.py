@@ -11,7 +11,8 @@ import torch
 
 from worldmodels.errors import UserError
 from worldmodels.models.files import LoadedWorldModel, load_controller, load_world_model_files
-from worldmodels.runtime.device import available_cores, has_fast_bf16, set_threads
+from worldmodels.runtime.device import has_fast_bf16, set_threads
+from worldmodels.runtime.processor import available_cores
 from worldmodels.simulators.dreams import DreamOptions, dream_returns
 
 RESULTS = Path("results/doom-laptop/seed-1")

@@ -15,7 +15,8 @@ from worldmodels.data.schemes import observed_flags
 from worldmodels.data.windows import Windows
 from worldmodels.models.video.files import build_network
 from worldmodels.models.video.operations import multiply_adds
-from worldmodels.runtime.device import autocast, available_cores, has_fast_bf16, resolve_device, set_threads
+from worldmodels.runtime.device import autocast, has_fast_bf16, resolve_device, set_threads
+from worldmodels.runtime.processor import available_cores
 from worldmodels.simulators.video import VideoSimulator
 from worldmodels.stages.train_simulator import SubsequenceObjective, optimiser_of
 

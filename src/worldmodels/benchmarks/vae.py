@@ -13,7 +13,8 @@ from worldmodels.benchmarks.timing import alternate
 from worldmodels.config.models import VAEOptions
 from worldmodels.data.rollouts import RolloutFrames, ShardFacts, write_shard
 from worldmodels.models.vae import ConvVAE, observations_from_frames, vae_loss
-from worldmodels.runtime.device import autocast, available_cores, has_fast_bf16, matmul_dtype, set_threads
+from worldmodels.runtime.device import autocast, has_fast_bf16, matmul_dtype, set_threads
+from worldmodels.runtime.processor import available_cores
 from worldmodels.seeds import generator
 from worldmodels.stages.encode_latents import BATCH_FRAMES, encode, read_batches
 

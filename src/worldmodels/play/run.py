@@ -16,7 +16,8 @@ from worldmodels.errors import UserError
 from worldmodels.figures.videos import write_mp4
 from worldmodels.play.sources import Request, playable
 from worldmodels.play.window import HELP, Window
-from worldmodels.runtime.device import available_cores, set_threads
+from worldmodels.runtime.device import set_threads
+from worldmodels.runtime.processor import available_cores
 
 
 def main(arguments: list[str]) -> int:

@@ -1,11 +1,9 @@
 """Which device and which arithmetic. CUDA is used when there is one; only an explicit request for it can fail."""
 
-import os
-from pathlib import Path
-
 import torch
 
 from worldmodels.errors import UserError
+from worldmodels.runtime.processor import cpu_flags
 
 
 def resolve_device(requested: str) -> torch.device:
@@ -37,16 +35,6 @@ def has_fast_bf16(device: torch.device) -> bool:
     return bool(cpu_flags() & {"avx512_bf16", "amx_bf16"})
 
 
-def cpu_flags() -> set[str]:
-    """The processor's instruction sets, as Linux names them; empty elsewhere."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return set()
-    lines = [line for line in text.splitlines() if line.startswith(("flags", "Features"))]
-    return set(lines[0].split(":", 1)[1].split()) if lines else set()
-
-
 VECTOR_FUNCTIONS = (
     *("acos", "asin", "atan", "cos", "cosh", "erf", "erfc", "erfinv", "exp", "expm1", "log", "log10", "log1p", "log2"),
     *("rsqrt", "sigmoid", "sin", "sinh", "sqrt", "tan", "tanh"),
@@ -72,11 +60,6 @@ def choose_vector_functions() -> None:
         numbers = torch.full((8,), 0.5, dtype=dtype)
         for name in VECTOR_FUNCTIONS:
             getattr(torch, name)(numbers)
-
-
-def available_cores() -> int:
-    """Cores that this process may use, which in a container or a SLURM job is fewer than the machine has."""
-    return len(os.sched_getaffinity(0))
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:

@@ -12,7 +12,8 @@ from worldmodels.errors import UserError
 from worldmodels.evaluation import Agent, DreamerAgent, PolicyAgent, play_episodes
 from worldmodels.figures.episodes import Episode, write_episodes
 from worldmodels.models.files import Controller, LoadedWorldModel, load_controller, load_world_model_files
-from worldmodels.runtime.device import available_cores, matmul_dtype, resolve_device
+from worldmodels.runtime.device import matmul_dtype, resolve_device
+from worldmodels.runtime.processor import available_cores
 from worldmodels.seeds import REPORT_SEEDS, episode_seeds
 from worldmodels.simulators.dreams import DreamOptions, dream_returns
 from worldmodels.stages.stage import Seed, Stage, input_file, output_file

@@ -13,8 +13,9 @@ from worldmodels.config.blocks import EvolveControllerBlock
 from worldmodels.evolution import HISTORY_COLUMNS, Evolution, evolve
 from worldmodels.models.controller import controller_size
 from worldmodels.models.files import LoadedWorldModel, load_world_model_files
-from worldmodels.runtime.device import available_cores, matmul_dtype, resolve_device
+from worldmodels.runtime.device import matmul_dtype, resolve_device
 from worldmodels.runtime.files import file_checksum, write_json, write_text
+from worldmodels.runtime.processor import available_cores
 from worldmodels.runtime.shorter_runs import ShorterRun
 from worldmodels.scores import Scores
 from worldmodels.simulators.dreams import DreamOptions, dream_returns

@@ -13,6 +13,7 @@ class GatherEpisodes(Stage):
     """Options of gather_episodes."""
 
     Block: ClassVar = Options
+    uses_torch = False
 
     batches: list[Path] = input_file("The episodes of each job, in order")
     output: Path = output_file("All of them, CSV")

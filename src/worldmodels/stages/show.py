@@ -17,6 +17,7 @@ class Show(Stage):
     """Options of show."""
 
     Block: ClassVar = ShowBlock
+    uses_torch = False
 
     table: Path = input_file("The table, Markdown")
     real: Path = input_file("Film of the real game, MP4")

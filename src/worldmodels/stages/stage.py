@@ -26,6 +26,7 @@ from worldmodels.errors import UserError
 from worldmodels.provenance import code_fingerprint, peak_memory_mb, read_provenance, record_provenance
 from worldmodels.runtime import finished
 from worldmodels.runtime.files import disk_problem, file_checksum
+from worldmodels.runtime.processor import available_cores
 from worldmodels.runtime.state import StateFolder, state_key, work_facts
 from worldmodels.runtime.stop import Interrupted, StopRequest, snakemake_ancestor
 
@@ -60,6 +61,8 @@ class Stage(BaseModel):
     Block: ClassVar[type[Options]]
     uses_gpu: ClassVar[bool] = False
     """Whether the stage is worth a GPU. It then holds one for itself, where there is one."""
+    uses_torch: ClassVar[bool] = True
+    """Whether the stage computes with torch, whose import takes longer than to write a table or a page."""
     state: ClassVar[StateFolder]
 
     config: str = Field(description="The stage's config block, as JSON")
@@ -201,8 +204,6 @@ def _explained(error: Exception) -> str | None:
 
 
 def _run(stage: Stage) -> None:
-    from worldmodels.runtime.device import available_cores, resolve_device, set_threads
-
     began = time.time()
     under_snakemake = snakemake_ancestor() is not None  # asked now: it may be killed while the stage ends its work
     for path in stage.inputs():
@@ -210,10 +211,7 @@ def _run(stage: Stage) -> None:
             raise UserError(f"{path} does not exist. Ask snakemake for the target: it makes what is missing first.")
     stop = StopRequest()
     stop.listen()
-    if stage.device == "cuda" and not stage.uses_gpu:
-        raise UserError(f"{stage.name()} makes no use of a GPU: leave out --device cuda.")
-    device = resolve_device(stage.device if stage.uses_gpu else "cpu")
-    set_threads(stage.threads or available_cores())
+    device = _set_up_device(stage)
     facts = stage.facts()
     log.info("%s on %s, %d threads", stage.name(), device, stage.threads or available_cores())
     with StateFolder(stage.outputs()[0], state_key(facts), stop) as state:
@@ -222,7 +220,7 @@ def _run(stage: Stage) -> None:
         if finished.take_back(kept, stage.outputs()):
             log.info("%s had finished before Snakemake noted it; its outputs are taken back", stage.name())
         else:
-            _compute(stage, state, device, {**facts, "device": str(device)}, began)
+            _compute(stage, state, device, {**facts, "device": device}, began)
         if under_snakemake:
             finished.keep(kept, stage.outputs())
         state.remove()
@@ -235,7 +233,19 @@ def _run(stage: Stage) -> None:
     )
 
 
-def _compute(stage: Stage, state: StateFolder, device: Any, facts: dict[str, Any], began: float) -> None:
+def _set_up_device(stage: Stage) -> str:
+    """The device, cpu or cuda. Raises UserError where the stage asks for one that it cannot have or use."""
+    if stage.device == "cuda" and not stage.uses_gpu:
+        raise UserError(f"{stage.name()} makes no use of a GPU: leave out --device cuda.")
+    if not stage.uses_torch:
+        return "cpu"
+    from worldmodels.runtime.device import resolve_device, set_threads
+
+    set_threads(stage.threads or available_cores())
+    return str(resolve_device(stage.device if stage.uses_gpu else "cpu"))
+
+
+def _compute(stage: Stage, state: StateFolder, device: str, facts: dict[str, Any], began: float) -> None:
     """Run the stage, with a GPU of its own where it uses one, and record where its outputs came from."""
     with _gpu_of_its_own(device, state.stop):
         type(stage).state = state
@@ -246,10 +256,10 @@ def _compute(stage: Stage, state: StateFolder, device: Any, facts: dict[str, Any
         record_provenance(product, facts, began)
 
 
-def _gpu_of_its_own(device: Any, stop: StopRequest) -> AbstractContextManager[object]:
+def _gpu_of_its_own(device: str, stop: StopRequest) -> AbstractContextManager[object]:
     from worldmodels.runtime.gpu_lease import hold_free_gpu
 
-    return hold_free_gpu(stop) if device.type == "cuda" else nullcontext()
+    return hold_free_gpu(stop) if device == "cuda" else nullcontext()
 
 
 def _parser(kind: type[Stage]) -> argparse.ArgumentParser:

@@ -16,6 +16,7 @@ class Tabulate(Stage):
     """Options of tabulate."""
 
     Block: ClassVar = ReportBlock
+    uses_torch = False
 
     episodes: list[Path] = input_file("Episodes of every variant and seed, CSV")
     controllers: list[Path] = input_file("Controllers of every evolved variant and seed, JSON", default=[])

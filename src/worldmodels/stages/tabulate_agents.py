@@ -16,6 +16,7 @@ class TabulateAgents(Stage):
     """Options of tabulate_agents."""
 
     Block: ClassVar = TabulateAgentsBlock
+    uses_torch = False
 
     scores: list[Path] = input_file("Score of every agent, AGENT/GAME/score.json")
     episodes: list[Path] = input_file("The games behind each, AGENT/GAME/episodes.csv, in the same order")
