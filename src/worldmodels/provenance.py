@@ -2,7 +2,8 @@
 
 A code fingerprint is a hash of the syntax trees (no comments, docstrings, layout) of a module and of every project
 module that it imports, transitively. What cannot change a result stays out of it: `config/` (its values arrive in the
-stage's block), `runtime/` (locks, progress, files), and empty `__init__` files.
+stage's block), `runtime/` (locks, progress, files), `stages/stage.py` (command line, log, provenance: every stage would
+change with it), and empty `__init__` files.
 """
 
 import ast
@@ -26,7 +27,7 @@ from worldmodels.runtime.processor import available_cores, processor_name
 
 PACKAGE = "worldmodels"
 PACKAGE_FOLDER = Path(__file__).parent
-WITHOUT_INFLUENCE = ("config", "runtime", "benchmarks", "errors.py", "provenance.py")
+WITHOUT_INFLUENCE = ("config", "runtime", "benchmarks", "errors.py", "provenance.py", "stages/stage.py")
 """Parts of the package that no result depends on, or whose values reach a stage in its config block."""
 RECORDED_LIBRARIES = (
     *("torch", "numpy", "cma", "h5py", "hdf5plugin", "safetensors", "snakemake"),
@@ -62,11 +63,15 @@ def import_closure(modules: Iterable[str], folder: Path = PACKAGE_FOLDER) -> set
     found: set[Path] = set()
     while waiting:
         path = waiting.pop()
-        if path in found or path.relative_to(folder).parts[0] in WITHOUT_INFLUENCE:
+        if path in found or _is_without_influence(path.relative_to(folder).as_posix()):
             continue
         found.add(path)
         waiting += [file for name in _imported_names(path) for file in _module_files(name, folder)]
     return {path for path in found if not (path.name == "__init__.py" and not path.read_text().strip())}
+
+
+def _is_without_influence(path: str) -> bool:
+    return any(path == part or path.startswith(f"{part}/") for part in WITHOUT_INFLUENCE)
 
 
 def _module_files(name: str, folder: Path) -> list[Path]:
