@@ -42,6 +42,17 @@ def state(tmp_path):
 
 
 @pytest.fixture
+def one_thread():
+    """Tiny tensors are not worth a second thread, and wait for it where another program is running."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def on_small_disk(tmp_path):
     """A function that runs a Python script in a folder with a file system `small` of so many kB; returns its output."""
 

@@ -28,13 +28,7 @@ CPU = torch.device("cpu")
 BACKGROUND = torch.full((1, SIZE, SIZE, 1), 20, dtype=torch.uint8)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Networks this small are faster so, many times where another program takes a core."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def short(model, stage="1-step", **changes):

@@ -29,13 +29,7 @@ DEATH_SCALE = 4
 WORDS = ("test", 1, 7)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tiny tensors are not worth a second thread, and wait for it where another program is running."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def memory(death_bias: float = -1.0, sizes: MDNRNNOptions = SIZES, dtype: torch.dtype = torch.float64) -> MDNRNN:

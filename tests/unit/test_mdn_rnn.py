@@ -25,13 +25,7 @@ from worldmodels.stages.train_mdn_rnn import StreamObjective
 TINY = MDNRNNOptions(latent_size=3, action_size=2, hidden_size=5, mixtures=2)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tiny tensors are not worth a second thread, and wait for it where another program is running."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def tiny_network() -> MDNRNN:

@@ -22,13 +22,7 @@ LATENT, HIDDEN = 4, 8
 DREAM = "worldmodels.simulators.environments:worldmodels/Dream-v0"
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tiny tensors are not worth a second thread, and wait for it where another program is running."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def networks() -> tuple[ConvVAE, MDNRNN]:
