@@ -21,6 +21,7 @@ BENCHMARKS = {
     "parity": "worldmodels.benchmarks.parity:measure_parity",
     "precision": "worldmodels.benchmarks.precision:measure_precision",
     "acvp": "worldmodels.benchmarks.simulators:measure_acvp",
+    "rhythm": "worldmodels.benchmarks.rhythm:measure_rhythm",
     "simulators": "worldmodels.benchmarks.simulators:measure_simulators",
 }
 

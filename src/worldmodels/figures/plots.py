@@ -1,7 +1,7 @@
 """The figures of an experiment, from plain data: no file layout is known here."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -68,20 +68,9 @@ def score_range(histories: Sequence[History], curves: Sequence[PublishedCurve] =
 def plot_scores(axes: Axes, scores: Mapping[str, Sequence[float]], wording: Wording) -> None:
     """Histogram of scores in the real environment, one outline per variant, and the mean that solves the task."""
     lowest, highest = wording.scores
-    solved, bins = wording.solved, np.linspace(lowest, highest, 43)
+    solved = wording.solved
     for (label, values), colour in zip(scores.items(), (*CYCLE, BLACK), strict=False):
-        random = label.startswith("random")
-        weights = np.full(len(values), 100 / len(values))
-        axes.hist(
-            np.asarray(values),
-            bins.tolist(),
-            weights=weights,
-            histtype="stepfilled" if random else "step",
-            color=GREY if random else colour,
-            alpha=0.45 if random else 1,
-            linewidth=1.3,
-            label=f"{label}: mean {np.mean(values):.0f} (n = {len(values)})",
-        )
+        _outline(axes, values, wording, None if is_random(label) else colour, _with_mean(label, values))
     axes.axvline(solved, color=BLACK, linewidth=0.8, linestyle=":")
     axes.text(
         solved + 0.007 * (highest - lowest),
@@ -96,6 +85,37 @@ def plot_scores(axes: Axes, scores: Mapping[str, Sequence[float]], wording: Word
         axes.legend(loc="upper right", bbox_to_anchor=(1, 0.9))
     else:
         axes.legend(loc="upper left", bbox_to_anchor=(0, 0.9))
+
+
+def plot_score_panel(
+    axes: Axes, label: str, values: Sequence[float], random: Mapping[str, Sequence[float]], wording: Wording
+) -> None:
+    """The same of one variant among many, with the random policy behind it; the title says its mean."""
+    for name, others in random.items():
+        _outline(axes, others, wording, None, name)
+    _outline(axes, values, wording, BLUE, None)
+    axes.axvline(wording.solved, color=BLACK, linewidth=0.8, linestyle=":")
+    axes.set(xlabel=f"{wording.score}, {wording.real}", ylabel="episodes (%)", xlim=wording.scores)
+    axes.set_title(_with_mean(label, values), fontsize=8)
+
+
+def is_random(label: str) -> bool:
+    """Whether a row of the table is a random policy's."""
+    return label.startswith("random")
+
+
+def _with_mean(label: str, values: Sequence[float]) -> str:
+    return f"{label}: mean {np.mean(values):.0f} (n = {len(values)})"
+
+
+def _outline(axes: Axes, values: Sequence[float], wording: Wording, colour: str | None, label: str | None) -> None:
+    """Histogram, in per cent of the episodes: an outline, or, without a colour, a grey area."""
+    bins = np.linspace(*wording.scores, 43)
+    weights = np.full(len(values), 100 / len(values))
+    style: dict[str, Any] = {"histtype": "step", "color": colour, "linewidth": 1.3}
+    if colour is None:
+        style = {"histtype": "stepfilled", "color": GREY, "alpha": 0.45}
+    axes.hist(np.asarray(values), bins.tolist(), weights=weights, label=label, **style)
 
 
 def plot_temperature(axes: Axes, points: Sequence[TemperaturePoint], wording: Wording) -> None:
@@ -124,9 +144,9 @@ def plot_temperature(axes: Axes, points: Sequence[TemperaturePoint], wording: Wo
         axes.plot([tau for tau, _ in paper], [row.actual[0] for _, row in paper if row.actual], "o:", color=BLUE,
                   markerfacecolor="white", linewidth=1, label="real game, paper")  # fmt: skip
     axes.axhline(wording.solved, color=BLACK, linewidth=0.8, linestyle=":")
-    axes.text(0.02, wording.solved + 25, "solved", fontsize=7, transform=axes.get_yaxis_transform())
-    axes.set(xlabel="temperature of the dream (τ)", ylabel=wording.score, ylim=(0, 2350))
-    axes.legend(loc="upper right")
+    axes.text(1.01, wording.solved, "solved", fontsize=7, va="center", transform=axes.get_yaxis_transform())
+    axes.set(xlabel="temperature of the dream (τ)", ylabel=wording.score, ylim=(0, 2200))
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
 
 
 def plot_training(axes_pair: Sequence[Axes], vae: Sequence[History], mdn_rnn: Sequence[History]) -> None:

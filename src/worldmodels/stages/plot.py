@@ -1,6 +1,7 @@
 """Draw one figure of an experiment as SVG and PDF."""
 
 import csv
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
@@ -16,9 +17,11 @@ from worldmodels.errors import UserError
 from worldmodels.figures.episodes import read_episodes
 from worldmodels.figures.plots import (
     TemperaturePoint,
+    is_random,
     mark_generations,
     picture_grid,
     plot_evolution,
+    plot_score_panel,
     plot_scores,
     plot_temperature,
     plot_training,
@@ -37,6 +40,11 @@ from worldmodels.stages.stage import Stage, input_file, output_file
 from worldmodels.stages.stage import main as run_stage
 
 PICTURES = 8
+MOST_OUTLINES = 3
+"""Histograms that one can tell apart in one picture, beside the random policy's; more get a panel each."""
+PANELS = 3
+Scores = dict[str, list[float]]
+"""Scores in the real environment by label of the row."""
 
 
 class Plot(Stage):
@@ -115,9 +123,32 @@ class Plot(Stage):
             label: [row.total for row in rows if row.variant == variant and row.environment == "real"]
             for variant, label in labels.items()
         }
-        with figure(5.6, 3.2) as (drawn, axes):
-            plot_scores(axes, scores, self.wording())
+        random = {label: values for label, values in scores.items() if is_random(label)}
+        others = {label: values for label, values in scores.items() if not is_random(label)}
+        if len(others) <= MOST_OUTLINES:
+            with figure(5.6, 3.2) as (drawn, axes):
+                plot_scores(axes, scores, self.wording())
+                save_figure(drawn, self.svg, self.pdf)
+            return
+        self._score_panels(others, random)
+
+    def _score_panels(self, scores: Scores, random: Scores) -> None:
+        """A histogram for each variant."""
+        with mpl.rc_context(SETTINGS):
+            height = math.ceil(len(scores) / PANELS)
+            drawn, grid = plt.subplots(
+                height, PANELS, figsize=(7.2, 0.4 + 1.9 * height), sharex=True, sharey=True, squeeze=False
+            )
+            for cell, (label, values) in zip(grid.flat, scores.items(), strict=False):
+                plot_score_panel(cell, label, values, random, self.wording())
+                cell.label_outer()
+            for index in range(len(scores), grid.size):
+                grid.flat[index].axis("off")
+                grid.flat[index - PANELS].tick_params(labelbottom=True)  # nothing stands below it
+            if random:
+                grid.flat[0].legend(loc="upper right")
             save_figure(drawn, self.svg, self.pdf)
+            plt.close(drawn)
 
     def temperature(self) -> None:
         """Score against temperature."""
