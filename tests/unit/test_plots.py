@@ -3,8 +3,9 @@
 import numpy as np
 from matplotlib import pyplot as plt
 
-from worldmodels.figures.plots import mark_generations, plot_evolution, score_range
+from worldmodels.figures.plots import mark_generations, plot_evolution, plot_score_panel, score_range
 from worldmodels.figures.published import CURVES, PUBLISHED
+from worldmodels.figures.wording import WORDING
 
 HISTORY = {
     "generation": np.array([1.0, 2.0, 3.0]),
@@ -36,3 +37,14 @@ def test_published_training_curves_end_at_scores_of_published_rows():
         for variant, (paper, *_) in curves.items():
             mean, sd = PUBLISHED[table][variant].actual
             assert abs(paper.points[max(paper.points)] - mean) < sd
+
+
+def test_panel_of_one_variant_holds_all_its_episodes_and_the_random_policys():
+    drawn, axes = plt.subplots()
+    plot_score_panel(axes, "τ = 1.15", [100.0, 900.0, 2100.0], {"random policy": [90.0, 110.0]}, WORDING["take_cover"])
+    assert axes.get_title() == "τ = 1.15: mean 1033 (n = 3)"
+    random, ours = axes.patches
+    assert random.get_label() == "random policy" and random.get_fill() and not ours.get_fill()
+    for outline in (random, ours):  # each bin has two corners
+        assert np.isclose(outline.get_xy()[:, 1].sum() / 2, 100)
+    plt.close(drawn)
