@@ -31,6 +31,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m worldmodels benchmark", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help=f"which of {', '.join(BENCHMARKS)}; all")
     names = parser.parse_args(arguments).names or list(BENCHMARKS)
+    importlib.import_module("torch")  # `hardware` names a GPU only where torch is known
     print(json.dumps({"commit": git_commit(), **hardware()}))
     for name in names:
         module, function = BENCHMARKS[name].split(":")
