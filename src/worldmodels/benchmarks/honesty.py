@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from worldmodels.benchmarks.precision import load_laptop_models
+from worldmodels.benchmarks.laptop import TEMPERATURE, load_models
 from worldmodels.config.datasets import HeldRandomPolicy
 from worldmodels.config.tasks import TakeCoverOptions
 from worldmodels.envs import take_cover
@@ -25,7 +25,6 @@ from worldmodels.seeds import SELECTION_SEEDS, episode_seeds
 from worldmodels.simulators.noise import RowStreams
 
 TASK = TakeCoverOptions(screen_resolution="160x120")
-TEMPERATURE = 1.15
 DREAMS, EPISODES = 128, 24
 
 
@@ -56,7 +55,7 @@ def measure_honesty() -> dict[str, Any]:
     Raises UserError where `results/doom-laptop` is not built.
     """
     set_threads(available_cores())
-    model = load_laptop_models().model
+    model = load_models().model
     result: dict[str, Any] = {"dreams": DREAMS, "real_episodes": EPISODES}
     for name, make in POLICIES.items():
         result |= {f"{name}_dream": dream_survival(model, make), f"{name}_real": real_survival(make)}

@@ -3,33 +3,18 @@
 The same controller and the same random numbers, so that the two precisions dream the same dreams until they part.
 """
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from worldmodels.errors import UserError
-from worldmodels.models.files import LoadedWorldModel, load_controller, load_world_model_files
+from worldmodels.benchmarks.laptop import TEMPERATURE, load_agent, load_models
 from worldmodels.runtime.device import has_fast_bf16, set_threads
 from worldmodels.runtime.processor import available_cores
 from worldmodels.simulators.dreams import DreamOptions, dream_returns
 
-RESULTS = Path("results/doom-laptop/seed-1")
-VARIANT = "tau-1.15"
-TEMPERATURE = 1.15
 DREAMS = 1024
 START_FRAMES = 1000
-
-
-def load_laptop_models() -> LoadedWorldModel:
-    """V and M of doom-laptop's first seed, on the CPU. Raises UserError where they are not built."""
-    models = RESULTS / "models"
-    memory = models / "mdn_rnn/weights.safetensors"
-    if not memory.is_file():
-        raise UserError(f"{RESULTS} has no models: run `make quickstart` first, then this benchmark.")
-    vision, latents = models / "vae/weights.safetensors", RESULTS / "latents.h5"
-    return load_world_model_files(vision, memory, latents, torch.device("cpu"))
 
 
 def measure_precision() -> dict[str, Any]:
@@ -39,9 +24,7 @@ def measure_precision() -> dict[str, Any]:
     it. Raises UserError where `results/doom-laptop` is not built.
     """
     set_threads(available_cores())
-    loaded = load_laptop_models()
-    path = RESULTS / "controllers" / VARIANT / "controller.json"
-    controller = load_controller(path, RESULTS / "models/mdn_rnn/weights.safetensors")
+    loaded, controller = load_models(), load_agent()
     weights, starts = torch.from_numpy(controller.weights).float()[None], loaded.starts(START_FRAMES)
     result: dict[str, Any] = {"dreams": DREAMS, "bf16_hardware": has_fast_bf16(torch.device("cpu"))}
     means = []

@@ -23,6 +23,7 @@ BENCHMARKS = {
     "acvp": "worldmodels.benchmarks.simulators:measure_acvp",
     "rhythm": "worldmodels.benchmarks.rhythm:measure_rhythm",
     "simulators": "worldmodels.benchmarks.simulators:measure_simulators",
+    "yoked": "worldmodels.benchmarks.yoked:measure_yoked",
 }
 
 
