@@ -11,9 +11,8 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from worldmodels.benchmarks.laptop import TEMPERATURE, load_models
+from worldmodels.benchmarks.laptop import TASK, TEMPERATURE, load_models
 from worldmodels.config.datasets import HeldRandomPolicy
-from worldmodels.config.tasks import TakeCoverOptions
 from worldmodels.envs import take_cover
 from worldmodels.envs.games import Task, make_games
 from worldmodels.envs.policies import Policy, make_policy
@@ -24,7 +23,6 @@ from worldmodels.runtime.processor import available_cores
 from worldmodels.seeds import SELECTION_SEEDS, episode_seeds
 from worldmodels.simulators.noise import RowStreams
 
-TASK = TakeCoverOptions(screen_resolution="160x120")
 DREAMS, EPISODES = 128, 24
 
 

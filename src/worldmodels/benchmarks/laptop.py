@@ -4,12 +4,14 @@ from pathlib import Path
 
 import torch
 
+from worldmodels.config.tasks import TakeCoverOptions
 from worldmodels.errors import UserError
 from worldmodels.models.files import Controller, LoadedWorldModel, load_controller, load_world_model_files
 
 RESULTS = Path("results/doom-laptop")
 VARIANT = "tau-1.15"
 TEMPERATURE = 1.15
+TASK = TakeCoverOptions(screen_resolution="160x120")
 
 
 def trained_seeds() -> list[int]:

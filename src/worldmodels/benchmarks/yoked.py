@@ -9,15 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from worldmodels.benchmarks.laptop import load_agent, load_models, trained_seeds
-from worldmodels.config.tasks import TakeCoverOptions
+from worldmodels.benchmarks.laptop import TASK, load_agent, load_models, trained_seeds
 from worldmodels.envs.games import make_games
 from worldmodels.evaluation import Agent, DreamerAgent, play_episodes
 from worldmodels.runtime.device import matmul_dtype, set_threads
 from worldmodels.runtime.processor import available_cores
 from worldmodels.seeds import SELECTION_SEEDS, episode_seeds
 
-TASK = TakeCoverOptions(screen_resolution="160x120")
 PAIRS, AT_ONCE = 96, 16
 """Pairs of games for each training seed; as many pairs are played at once."""
 
@@ -65,19 +63,19 @@ def play_twins(seed: int) -> Twins:
     """Pairs of real games of the agent of one training seed."""
     models, controller = load_models(seed), load_agent(seed)
     seeds = episode_seeds(SELECTION_SEEDS, "benchmark", "yoked", seed, count=2 * PAIRS)
-    counted = Twins(0, 0)
+    steps: list[int] = []
     with make_games(TASK, 2 * AT_ONCE, available_cores()) as games:
         for first in range(0, 2 * PAIRS, 2 * AT_ONCE):
             dtype = matmul_dtype("auto", models.device)
             agent = DreamerAgent(models, controller, AT_ONCE, TASK.max_steps, "mean", dtype)
             outcomes = play_episodes(games, YokedAgent(agent), seeds[first : first + 2 * AT_ONCE])
-            counted = count_survivors([outcome.steps for outcome in outcomes], counted)
-    return counted
+            steps += [outcome.steps for outcome in outcomes]
+    return count_survivors(steps)
 
 
-def count_survivors(steps: list[int], before: Twins = Twins(0, 0)) -> Twins:  # noqa: B008 (it is immutable)
-    """Add pairs of games, in the order of the slots, to what was counted before."""
+def count_survivors(steps: list[int]) -> Twins:
+    """Who outlived whom, of games in the order of their slots."""
     pairs = list(zip(steps[::2], steps[1::2], strict=True))
     seeing = sum(one > other for one, other in pairs)
     blind = sum(one < other for one, other in pairs)
-    return Twins(before.seeing + seeing, before.blind + blind)
+    return Twins(seeing, blind)
