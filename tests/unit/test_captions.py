@@ -48,6 +48,12 @@ def test_protocol_of_simulators():
     assert "snakemake --cores all results/simulators-laptop/table.csv" in laptop
     online = about_simulators(CONFIG, "atari-res-online-smoke")["protocol"]
     assert "pong, played meanwhile by an agent (``dqn-smoke``, ε = 0.2), the newest 200 frames of it" in online
+    data = about_simulators(CONFIG, "atari-acvp-laptop-data")["protocol"].split("**")[6]
+    assert (
+        "of an agent (``a2c-laptop``, ε = 0.3) (``atari-a2c-laptop``), for acvp-feed-forward, acvp-no-action, acvp-paper; "
+        in data
+    )
+    assert "uniformly random actions (``atari-laptop``), for acvp-feed-forward-random, " in data
 
 
 def test_budget_of_a_curriculum_is_that_of_all_its_stages():

@@ -101,7 +101,7 @@ def test_chain_may_begin_at_another_simulator(config):
 
 
 def test_equal_simulators_are_taken_over(config, raw):
-    """`models_from`: neither trained nor scored again where name, training, frames and scoring are the same."""
+    """`models_from`: not trained again where name, training and frames are the same, nor scored where scoring is too."""
     folder = "results/{}/ms-pacman/seed-1/simulators/{}/weights.safetensors"
     files = simulator_blocks.simulator_files(config, "simulators-laptop", "weights.safetensors")
     own = ("res", "res-independent", "vae-mdn-rnn")
@@ -110,13 +110,55 @@ def test_equal_simulators_are_taken_over(config, raw):
     trained = [job for job in experiment_jobs(config, "simulators-laptop") if job.stage == "train_simulator"]
     assert {job.owner for job in trained if job.place["simulator"].startswith("acvp-paper")} == {"atari-acvp-laptop"}
 
-    for change in ({"evaluation": {"sequences": 7}}, {"training_seeds": [1, 2]}, {"dataset": "atari-dqn-laptop"}):
-        raw["simulator_experiments"]["mine"] = {"extends": "simulators-laptop", "simulators": ONE_ROW, **change}
-        assert simulator_blocks.simulator_owner(load_config(raw), "mine", "acvp-feed-forward") == "mine", change
-    raw["simulator_experiments"]["mine"] = {"extends": "simulators-laptop", "simulators": ONE_ROW}
-    assert simulator_blocks.simulator_owner(load_config(raw), "mine", "acvp-feed-forward") == "atari-acvp-laptop"
-    raw["simulator_experiments"]["mine"]["training"] = {"updates": 3}
-    assert simulator_blocks.simulator_owner(load_config(raw), "mine", "acvp-feed-forward") == "mine"
+
+@pytest.mark.parametrize(
+    ("change", "trained", "scored"),
+    [
+        ({}, "atari-acvp-laptop", "atari-acvp-laptop"),
+        ({"evaluation": {"sequences": 7}}, "atari-acvp-laptop", "mine"),
+        ({"training_seeds": [1, 2]}, "mine", "mine"),
+        ({"training": {"updates": 3}}, "mine", "mine"),
+        ({"dataset": "atari-dqn-laptop"}, "mine", "mine"),
+        ({"dataset": "atari-dqn-laptop", "training": {"dataset": "atari-laptop"}}, "atari-acvp-laptop", "mine"),
+    ],
+)
+def test_weights_and_errors_are_shared_each_where_they_are_the_same(raw, change, trained, scored):
+    raw["simulator_experiments"]["mine"] = {"extends": "simulators-laptop", "simulators": ONE_ROW, **change}
+    config = load_config(raw)
+    assert simulator_blocks.weights_owner(config, "mine", "acvp-feed-forward") == trained
+    assert simulator_blocks.errors_owner(config, "mine", "acvp-feed-forward") == scored
+    folder = "ms-pacman/seed-1/simulators/acvp-feed-forward"
+    [errors] = simulator_blocks.simulator_files(config, "mine", "horizon.h5", only_first=True)
+    assert errors == f"results/{scored}/{folder}/horizon.h5"
+    [job] = [
+        job for job in experiment_jobs(config, "mine") if job.stage == "evaluate_simulator" and job.place["seed"] == "1"
+    ]
+    assert job.outputs == (errors,) and f"results/{trained}/{folder}/weights.safetensors" in job.inputs
+    assert simulator_blocks.scored_weights(config, job.place) in job.inputs
+
+
+def test_rows_may_learn_from_frames_of_their_own(config):
+    """Random games against an agent's: each row is trained on its own frames, and all are scored on the same ones."""
+    name = "atari-acvp-laptop-data"
+    options = config.simulator_experiments[name]
+    jobs = experiment_jobs(config, name)
+    for simulator, dataset in (("acvp-paper-random", "atari-laptop"), ("acvp-paper", "atari-a2c-laptop")):
+        for one in options.chain(simulator):
+            [job] = [job for job in jobs if job.stage == "train_simulator" and job.place["simulator"] == one]
+            shards = [path for path in job.inputs if "/data/" in path]
+            assert shards == [f"results/data/{dataset}-ms-pacman/train-{shard:03d}.h5" for shard in range(5)], one
+        [job] = [job for job in jobs if job.stage == "evaluate_simulator" and job.place["simulator"] == simulator]
+        assert "results/data/atari-a2c-laptop-ms-pacman/test-000.h5" in job.inputs
+    assert options.datasets["atari-laptop"] == [
+        f"acvp-{name}-random" for name in ("feed-forward", "no-action", "paper")
+    ]
+    # The same games' test frames of random play are no input of anything, and the agent is trained once.
+    outputs = [path for job in jobs for path in job.outputs]
+    assert "results/data/atari-laptop-ms-pacman/test-000.h5" not in outputs and len(outputs) == len(set(outputs))
+    assert [job.place for job in jobs if job.stage == "train_agent"] == [{"agent": "a2c-laptop", "game": "ms-pacman"}]
+    paper = config.simulator_experiments["atari-acvp-data"]
+    owners = {row: simulator_blocks.errors_owner(config, "atari-acvp-data", row) for row in paper.scored}
+    assert owners["acvp-paper"] == "atari-acvp" and owners["acvp-paper-random"] == "atari-acvp-data"
 
 
 def test_names_of_curricula_are_those_there_are():
@@ -152,6 +194,11 @@ def test_names_of_curricula_are_those_there_are():
         ({"training": {"preset": "res-lapto"}}, r"mine.training.preset is 'res-lapto', but: .*'res-laptop'"),
         ({"games": ["pongg"]}, r"mine.games.0 is 'pongg', but: there is no such game; did you mean 'pong'"),
         ({"games": ["asterix"]}, r"mine.games has asterix, but atari_datasets.atari-res has bowling"),
+        ({"simulators": {"a": {"dataset": "atari-ress"}}}, r"mine.simulators.a.dataset is 'atari-ress', but the Atari data sets are"),
+        (
+            {"simulators": {"a": {"dataset": "atari-pong2"}}},
+            r"mine.simulators.a.games has bowling, but atari_datasets.atari-pong2 has pong",
+        ),
         ({"dataset": "atari-ress"}, r"mine.dataset is 'atari-ress', but the Atari data sets are"),
         ({"models_from": "mine"}, r"simulator_experiments.mine.models_from is 'mine', but it must be another of the experiments"),
         ({"models_from": "simulators"}, r"mine.models_from is 'simulators', which has no models of its own; name 'atari-acvp'"),

@@ -113,6 +113,15 @@ def test_joint_tables_have_speeds():
         assert CONFIG.simulator_experiments[name].evaluation.speed_batches == [1, 64]
 
 
+def test_table_says_which_rows_learned_from_other_frames():
+    name = "atari-acvp-laptop-data"
+    options = CONFIG.simulator_experiments[name]
+    scored = [Scored(row, "ms-pacman", 1, errors_of(0.1), Costs(1, 1, 1)) for row in options.scored]
+    text = simulator_markdown(build_simulator_rows(options, scored), options)
+    assert "Data: `atari-a2c-laptop`, on which all are scored. `acvp-feed-forward-random`, `acvp" in text
+    assert "`acvp-paper-random` learned from `atari-laptop`." in text
+
+
 def test_short_horizons_leave_cells_empty():
     options = CONFIG.simulator_experiments["atari-res-smoke"]
     scored = [Scored("two-class", "pong", 1, errors_of(0.1, horizon=50), Costs(1, 1, 1))]

@@ -23,11 +23,16 @@ def training_options(wildcards, input):
     """Options of train_simulator that name them: folder and count, since 1,000 paths would overflow a command line."""
     words = []
     if "shards" in input.keys():
-        dataset = simulator_blocks.game_dataset(CONFIG, wildcards.experiment, wildcards.game)
+        dataset = simulator_blocks.game_dataset(CONFIG, wildcards.experiment, wildcards.game, wildcards.simulator)
         words.append(f"--dataset results/data/{dataset} --shards {len(input.shards)}")
     words += [f"--agent {input.agent}"] if "agent" in input.keys() else []
     words += [f"--start-from {input.start_from}"] if "start_from" in input.keys() else []
     return " ".join(words)
+
+
+@clear_errors
+def scored_weights(wildcards):
+    return simulator_blocks.scored_weights(CONFIG, wildcards)
 
 
 @clear_errors

@@ -41,7 +41,7 @@ rule train_simulator:
 
 rule evaluate_simulator:
     input:
-        weights="results/{experiment}/{game}/seed-{seed}/simulators/{simulator}/weights.safetensors",
+        weights=scored_weights,
         shards=test_frames,
     output:
         "results/{experiment}/{game}/seed-{seed}/simulators/{simulator}/horizon.h5",

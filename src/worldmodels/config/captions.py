@@ -11,7 +11,7 @@ from worldmodels.config.blocks import hopeless_after
 from worldmodels.config.datasets import DatasetOptions
 from worldmodels.config.experiments import Config, ExperimentOptions
 from worldmodels.config.load import experiment_options, simulator_experiment
-from worldmodels.config.simulator_blocks import simulator_owner
+from worldmodels.config.simulator_blocks import weights_owner
 from worldmodels.config.simulator_experiments import SimulatorExperiment
 
 FIGURE_TITLES = {
@@ -49,6 +49,7 @@ PAPERS = {
 SIMULATOR_PAPERS = {
     "recurrent-environment-simulators": "Chiappa et al. 2017",
     "action-conditional-video-prediction": "Oh et al. 2015",
+    "compressing-dynamical-systems-atari": "README of loliverhennigh/Compressing-Dynamical-Systems-Atari",
 }
 
 
@@ -116,12 +117,12 @@ def about_simulators(config: Config, experiment: str) -> About:
     """Facts for captions of an experiment with simulators, as reStructuredText."""
     options = simulator_experiment(config, experiment)
     seeds, evaluation = options.training_seeds, options.evaluation
-    shared = [name for name in options.scored if simulator_owner(config, experiment, name) != experiment]
+    shared = [name for name in options.scored if weights_owner(config, experiment, name) != experiment]
     models = f" {', '.join(shared)} are those of ``{options.models_from}``." if shared else ""
     protocol = [
         f"**Scale:** {SCALES[options.scale]}.",
         f"**Training seeds:** {len(seeds)} ({', '.join(map(str, seeds))}).",
-        f"**Data:** {_frames(options, config.atari_datasets[options.dataset])}.{models}",
+        f"**Data:** {_frames(config, options)}.{models}",
         f"**Budget of a simulator:** {_training_budget(options)}.",
         f"**Scored on** {evaluation.sequences:,} held-out sequences, {evaluation.horizon} steps ahead after "
         f"{evaluation.warm_up + 1} real frames, with the actions that were taken there.",
@@ -145,15 +146,23 @@ def _budget(options: ExperimentOptions) -> str:
     )
 
 
-def _frames(options: SimulatorExperiment, dataset: AtariDatasetOptions) -> str:
-    """What simulators learn from, of which games, and who plays."""
+def _frames(config: Config, options: SimulatorExperiment) -> str:
+    """What simulators learn from, of which games, and who plays; where they differ in that, whose it is."""
+    learned = {name: rows for name, rows in options.datasets.items() if rows}
+    whose = {name: f", for {', '.join(rows)}" if len(learned) > 1 else "" for name, rows in learned.items()}
+    told = [_frames_of(name, config.atari_datasets[name], options) + words for name, words in whose.items()]
+    unread = "" if options.dataset in learned else f"; test frames of ``{options.dataset}``"
+    return "; ".join(told) + unread
+
+
+def _frames_of(name: str, dataset: AtariDatasetOptions, options: SimulatorExperiment) -> str:
     player = "uniformly random actions"
     if dataset.agent != RANDOM:
         player = f"an agent (``{dataset.agent}``, ε = {dataset.epsilon:g})"
     games = ("each of " if len(options.games) > 1 else "") + ", ".join(options.games)
     if options.online is not None:
         return f"{games}, played meanwhile by {player}, the newest {options.online.memory:,} frames of it"
-    return f"{dataset.shards * dataset.frames_per_shard:,} frames of {games}, of {player} (``{options.dataset}``)"
+    return f"{dataset.shards * dataset.frames_per_shard:,} frames of {games}, of {player} (``{name}``)"
 
 
 def _training_budget(options: SimulatorExperiment) -> str:

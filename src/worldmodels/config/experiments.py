@@ -8,7 +8,7 @@ from worldmodels.config.atari import AGENT_FILE_SUFFIX, RANDOM, AgentTraining, A
 from worldmodels.config.datasets import DatasetOptions, PolicyOptions
 from worldmodels.config.models import ControllerOptions
 from worldmodels.config.options import Options
-from worldmodels.config.simulator_experiments import FULL_ACTIONS, SimulatorExperiment
+from worldmodels.config.simulator_experiments import FULL_ACTIONS, SimulatorEntry, SimulatorExperiment
 from worldmodels.config.training import EvaluationOptions, EvolutionOptions, MDNRNNTraining, VAETraining
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
@@ -141,28 +141,28 @@ class Config(Options):
             place = f"simulator_experiments.{name}"
             if name in self.experiments:
                 raise ValueError(f"{place} has the name of an experiment: both would write into results/{name}")
-            if experiment.dataset not in self.atari_datasets:
-                raise ValueError(
-                    f"{place}.dataset is '{experiment.dataset}', but the Atari data sets are "
-                    f"{', '.join(sorted(self.atari_datasets))}"
-                )
-            self._check_games(place, experiment)
+            self._check_frames(place, experiment, experiment.dataset)
+            for row, simulator in experiment.simulators.items():
+                if simulator.dataset is not None:
+                    self._check_frames(f"{place}.simulators.{row}", experiment, simulator.dataset)
+                self._check_actions(f"{place}.simulators.{row}", experiment.learns_from(row), simulator)
         return self
 
-    def _check_games(self, place: str, experiment: SimulatorExperiment) -> None:
-        dataset = self.atari_datasets[experiment.dataset]
-        missing = [game for game in experiment.games if game not in dataset.games]
-        if missing:
+    def _check_frames(self, place: str, experiment: SimulatorExperiment, name: str) -> None:
+        if name not in self.atari_datasets:
             raise ValueError(
-                f"{place}.games has {missing[0]}, but atari_datasets.{experiment.dataset} has {', '.join(dataset.games)}"
+                f"{place}.dataset is '{name}', but the Atari data sets are {', '.join(sorted(self.atari_datasets))}"
             )
-        if dataset.rules.actions == "full":
-            for row, simulator in experiment.simulators.items():
-                if simulator.model.actions != FULL_ACTIONS:
-                    raise ValueError(
-                        f"{place}.simulators.{row}.model.actions is {simulator.model.actions}, but "
-                        f"atari_datasets.{experiment.dataset} has all {FULL_ACTIONS} actions"
-                    )
+        games = self.atari_datasets[name].games
+        missing = [game for game in experiment.games if game not in games]
+        if missing:
+            raise ValueError(f"{place}.games has {missing[0]}, but atari_datasets.{name} has {', '.join(games)}")
+
+    def _check_actions(self, place: str, name: str, simulator: SimulatorEntry) -> None:
+        if self.atari_datasets[name].rules.actions == "full" and simulator.model.actions != FULL_ACTIONS:
+            raise ValueError(
+                f"{place}.model.actions is {simulator.model.actions}, but atari_datasets.{name} has all {FULL_ACTIONS} actions"
+            )
 
     @model_validator(mode="after")
     def agents_exist(self) -> Self:

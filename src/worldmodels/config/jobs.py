@@ -58,7 +58,7 @@ FILES = {
         "results/agents/{agent}/{game}/train_agent.log",
     ),
     "train_simulator": _of_simulator("train_simulator", "weights.safetensors", "metrics.csv"),
-    "evaluate_simulator": _of_simulator("evaluate_simulator", "horizon.h5"),
+    "evaluate_simulator": _of_simulator("evaluate_simulator", simulator_blocks.ERRORS),
     "tabulate_agents": _in_experiment("tabulate_agents", "agents.csv", "agents.md"),
     "time_simulators": _in_experiment("time_simulators", "speed.csv"),
     "tabulate_simulators": _in_experiment("tabulate_simulators", "table.csv", "table.md", "table.tex"),
@@ -194,27 +194,31 @@ def _simulators(config: Config, experiment: str) -> Iterator[Job]:
         yield from _atari_frames(config, experiment, game)
         for simulator in options.simulators:
             for seed in options.training_seeds:
-                owner = simulator_blocks.simulator_owner(config, experiment, simulator)
-                place = {"experiment": owner, "game": game, "simulator": simulator, "seed": str(seed)}
-                read = simulator_blocks.training_inputs(config, place)
+                place = {"game": game, "simulator": simulator, "seed": str(seed)}
+                owner = simulator_blocks.weights_owner(config, experiment, simulator)
+                read = simulator_blocks.training_inputs(config, {"experiment": owner, **place})
                 inputs = tuple(path for paths in read.values() for path in paths)
-                trained = _job(config, "train_simulator", inputs, **place)
+                trained = _job(config, "train_simulator", inputs, experiment=owner, **place)
                 yield trained
                 if simulator in options.scored:
-                    yield _job(config, "evaluate_simulator", (trained.outputs[0], *test), **place)
+                    owner = simulator_blocks.errors_owner(config, experiment, simulator)
+                    yield _job(config, "evaluate_simulator", (trained.outputs[0], *test), experiment=owner, **place)
     yield from _agent_inside(config, experiment)
     yield from _simulator_report(config, experiment, games)
 
 
 def _atari_frames(config: Config, experiment: str, game: str) -> Iterator[Job]:
-    """The agent of a game where the workflow trains one, and the shards that an experiment reads."""
-    dataset = simulator_blocks.game_dataset(config, experiment, game)
-    agent = atari_blocks.agent_file(config, dataset)
-    if agent is not None:
-        yield from _trained_agent(config, agent)
-    stored = simulator_blocks.train_shards(config, experiment, game)
-    for path in [*stored, *simulator_blocks.test_shards(config, experiment, game)]:
-        split, shard = path.removesuffix(".h5").rsplit("/", 1)[1].split("-")
+    """The shards of a game that an experiment reads, after the agents that play them where the workflow trains those."""
+    options = config.simulator_experiments[experiment]
+    learned = [simulator_blocks.train_shards(config, experiment, game, name) for name in options.simulators]
+    tested = simulator_blocks.test_shards(config, experiment, game)
+    for dataset in options.datasets:
+        agent = atari_blocks.agent_file(config, f"{dataset}-{game}")
+        yield from _trained_agent(config, agent) if agent is not None else ()
+    for path in dict.fromkeys([path for paths in (*learned, tested) for path in paths]):
+        dataset, name = path.removesuffix(".h5").split("/")[2:]
+        split, shard = name.split("-")
+        agent = atari_blocks.agent_file(config, dataset)
         inputs = () if agent is None else (agent,)
         yield _job(config, "collect_atari", inputs, dataset=dataset, split=split, shard=shard)
 

@@ -23,6 +23,9 @@ from worldmodels.config.simulators import Kind, TrainSimulatorBlock, network_mod
 from worldmodels.config.tasks import AtariOptions
 from worldmodels.errors import UserError
 
+ERRORS = "horizon.h5"
+"""File of a simulator's errors, step by step ahead."""
+
 
 class EvaluateSimulatorBlock(Options):
     """Block of evaluate_simulator. warm_up, horizon, ...: see SimulatorEvaluation."""
@@ -92,15 +95,18 @@ def simulator_entry(config: Config, experiment: str, simulator: str) -> Simulato
     return entries[simulator]
 
 
-def game_dataset(config: Config, experiment: str, label: str) -> str:
-    """The data set of one game, which folders spell as `label`. Raises UserError when the experiment has it not."""
+def game_dataset(config: Config, experiment: str, label: str, simulator: str | None = None) -> str:
+    """The data set of one game, which folders spell as `label`: that of the test frames, or what `simulator` learns from.
+
+    Raises UserError when the experiment has no such game.
+    """
     options = simulator_experiment(config, experiment)
     labels = [game_label(game) for game in options.games]
     if label not in labels:
         raise UserError(
             f"experiment '{experiment}' has no game '{label}'.{nearest(label, labels)} It has {', '.join(labels)}."
         )
-    return f"{options.dataset}-{label}"
+    return f"{options.dataset if simulator is None else options.learns_from(simulator)}-{label}"
 
 
 def kinds_of(options: SimulatorExperiment) -> dict[str, Kind]:
@@ -108,8 +114,8 @@ def kinds_of(options: SimulatorExperiment) -> dict[str, Kind]:
     return {name: entry.model.kind for name, entry in options.scored.items()}
 
 
-def simulator_owner(config: Config, experiment: str, simulator: str) -> str:
-    """The experiment whose folder holds a simulator: that of `models_from` where all that makes and scores it is the same."""
+def weights_owner(config: Config, experiment: str, simulator: str) -> str:
+    """The experiment whose folder holds a simulator: that of `models_from` where all that makes it is the same."""
     options = simulator_experiment(config, experiment)
     if options.models_from is None:
         return experiment
@@ -123,17 +129,37 @@ def simulator_owner(config: Config, experiment: str, simulator: str) -> str:
     return options.models_from if same else experiment
 
 
+def errors_owner(config: Config, experiment: str, simulator: str) -> str:
+    """The experiment whose folder holds a simulator's errors: that of its weights where they are scored in the same way."""
+    owner = weights_owner(config, experiment, simulator)
+    scored = (_scored_on(simulator_experiment(config, name)) for name in (owner, experiment))
+    return owner if next(scored) == next(scored) else experiment
+
+
 def _made_of(options: SimulatorExperiment, simulator: str) -> tuple[Any, ...]:
-    """What a simulator's weights and errors depend on, but for game and seed."""
-    chain = [(name, options.simulators[name].training) for name in options.chain(simulator)]
-    scoring = options.evaluation.model_dump(exclude={"speed_batches", "speed_seconds", "speed_in_table"})
-    return options.dataset, options.online, chain, scoring
+    """What a simulator's weights depend on, but for game and seed."""
+    chain = [(name, options.learns_from(name), options.simulators[name].training) for name in options.chain(simulator)]
+    return options.online, chain
+
+
+def _scored_on(options: SimulatorExperiment) -> tuple[Any, ...]:
+    """What errors depend on beside weights, game and seed."""
+    return options.dataset, options.evaluation.model_dump(exclude={"speed_batches", "speed_seconds", "speed_in_table"})
 
 
 def simulator_folder(config: Config, experiment: str, game: str, seed: int | str, simulator: str) -> str:
-    """Folder of one trained simulator and its errors."""
-    owner = simulator_owner(config, experiment, simulator)
+    """Folder of one trained simulator."""
+    return _folder(weights_owner(config, experiment, simulator), game, seed, simulator)
+
+
+def _folder(owner: str, game: str, seed: int | str, simulator: str) -> str:
     return f"results/{owner}/{game_label(game)}/seed-{seed}/simulators/{simulator}"
+
+
+def scored_weights(config: Config, place: Mapping[str, str]) -> str:
+    """The weights that evaluate_simulator scores. place: the rule's wildcards."""
+    folder = simulator_folder(config, place["experiment"], place["game"], place["seed"], place["simulator"])
+    return f"{folder}/weights.safetensors"
 
 
 def simulator_files(
@@ -147,8 +173,9 @@ def simulator_files(
     simulators = options.simulators if stages else options.scored
     games = [one for one in options.games if game in (None, game_label(one))]
     seeds = options.training_seeds[:1] if only_first else options.training_seeds
+    owner = errors_owner if name == ERRORS else weights_owner
     return [
-        f"{simulator_folder(config, experiment, one, seed, simulator)}/{name}"
+        f"{_folder(owner(config, experiment, simulator), one, seed, simulator)}/{name}"
         for one in games
         for simulator in simulators
         for seed in seeds
@@ -167,20 +194,20 @@ def training_inputs(config: Config, place: Mapping[str, str]) -> dict[str, list[
         folder = simulator_folder(config, experiment, game, place["seed"], earlier)
         started = {"start_from": [f"{folder}/weights.safetensors"]}
     if simulator_experiment(config, experiment).online is None:
-        return {"shards": train_shards(config, experiment, game), **started}
-    path = agent_file(config, game_dataset(config, experiment, game))
+        return {"shards": train_shards(config, experiment, game, place["simulator"]), **started}
+    path = agent_file(config, game_dataset(config, experiment, game, place["simulator"]))
     return started if path is None else {"agent": [path], **started}
 
 
-def train_shards(config: Config, experiment: str, game: str) -> list[str]:
-    """The stored shards of a game that its simulators learn from; none where the game goes on meanwhile."""
+def train_shards(config: Config, experiment: str, game: str, simulator: str) -> list[str]:
+    """The stored shards of a game that a simulator learns from; none where the game goes on meanwhile."""
     if simulator_experiment(config, experiment).online is not None:
         return []
-    return atari_shards(config, game_dataset(config, experiment, game), "train")
+    return atari_shards(config, game_dataset(config, experiment, game, simulator), "train")
 
 
 def test_shards(config: Config, experiment: str, game: str) -> list[str]:
-    """The shards of a game that no simulator learned from."""
+    """The shards of a game that simulators are scored on, of episodes that none learned from."""
     return atari_shards(config, game_dataset(config, experiment, game), "test")
 
 
@@ -197,7 +224,7 @@ def train_block(config: Config, experiment: str, simulator: str, game: str) -> T
     online: OnlineOptions | None = options.online
     if online is None:
         return TrainSimulatorBlock(training=training)
-    shard = atari_shard_block(config, game_dataset(config, experiment, game))
+    shard = atari_shard_block(config, game_dataset(config, experiment, game, simulator))
     return TrainSimulatorBlock(training=training, play=AtariShardOptions(**shard.model_dump()), online=online)
 
 
@@ -261,7 +288,8 @@ def agent_score_files(config: Config, experiment: str, name: str) -> list[str]:
     options = simulator_experiment(config, experiment)
     paths: dict[str, None] = {}
     for game in map(game_label, options.games):
-        paths[agent_file(config, game_dataset(config, experiment, game)) or ""] = None
+        for dataset in options.datasets:
+            paths[agent_file(config, f"{dataset}-{game}") or ""] = None
         paths[acting_agent(config, experiment, game) if options.agent_play else ""] = None
     return [f"{path.rsplit('/', 1)[0]}/{name}" for path in paths if path.startswith("results/agents/")]
 
@@ -334,7 +362,7 @@ def simulator_products(config: Config, experiment: str) -> list[str]:
 def table_inputs(config: Config, experiment: str) -> dict[str, list[str]]:
     """What a table is made from: every simulator's errors, all weights behind them, and where it has speeds, those."""
     made = {
-        "errors": simulator_files(config, experiment, "horizon.h5"),
+        "errors": simulator_files(config, experiment, ERRORS),
         "weights": simulator_files(config, experiment, "weights.safetensors", stages=True),
     }
     timed = simulator_experiment(config, experiment).evaluation.speed_in_table
@@ -347,7 +375,7 @@ def figure_inputs(config: Config, experiment: str, figure: str) -> dict[str, lis
         known = ", ".join(figure_names(config, experiment))
         raise UserError(f"experiment '{experiment}' has no figure '{figure}'; it has {known}.")
     options, speed = simulator_experiment(config, experiment), [f"results/{experiment}/speed.csv"]
-    errors = partial(_of_rows, config, experiment, "horizon.h5")
+    errors = partial(_of_rows, config, experiment, ERRORS)
     budgets = [name for names in options.budgets for name in names]
     of_all_games = {
         "error": lambda: {"errors": errors([*options.scored])},

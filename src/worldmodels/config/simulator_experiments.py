@@ -64,6 +64,10 @@ class SimulatorEntry(SimulatorTraining):
     after: Name | None = Field(
         None, description="The simulator of this experiment from whose weights its training goes on"
     )
+    dataset: Name | None = Field(
+        None,
+        description="Entry of `atari_datasets` that it learns from; none is the experiment's, on which all are scored",
+    )
     scored: bool = Field(True, description="It is a row of the table; not so the earlier stages of a curriculum")
 
     @property
@@ -129,9 +133,14 @@ class SimulatorExperiment(Options):
     scale: Literal["paper", "laptop", "smoke"] = Field(
         "paper", description="Only 'paper' earns verdicts; 'smoke' only shows that the machinery runs"
     )
-    published: Literal["recurrent-environment-simulators", "action-conditional-video-prediction"] | None = Field(
-        None, description="Paper whose claims its table answers"
-    )
+    published: (
+        Literal[
+            "recurrent-environment-simulators",
+            "action-conditional-video-prediction",
+            "compressing-dynamical-systems-atari",
+        ]
+        | None
+    ) = Field(None, description="Paper, or open re-implementation, whose claims its table answers")
     dataset: Name = Field(description="Entry of `atari_datasets`; its test shards are what simulators are scored on")
     games: list[AtariGame] = Field(min_length=1, description="Games of the data set, each trained on alone")
     training_seeds: list[Annotated[int, Field(ge=1, le=1_000_000)]] = Field(
@@ -225,8 +234,21 @@ class SimulatorExperiment(Options):
         for name, entry in self.scored.items():
             if entry.learns:
                 rest = entry.training.model_dump_json(exclude={*but})
-                groups.setdefault(f"{entry.after} {rest}", []).append(name)
+                groups.setdefault(f"{entry.after} {entry.dataset} {rest}", []).append(name)
         return list(groups.values()) or [[]]
+
+    def learns_from(self, name: str) -> str:
+        """Entry of `atari_datasets` whose frames a simulator learns from."""
+        return self.simulators[name].dataset or self.dataset
+
+    @property
+    def datasets(self) -> dict[str, list[str]]:
+        """Every data set that simulators learn from, with those rows of the table that do; the experiment's own comes first."""
+        rows: dict[str, list[str]] = {self.dataset: []}
+        for name, entry in self.scored.items():
+            if entry.learns:
+                rows.setdefault(self.learns_from(name), []).append(name)
+        return rows
 
     def chain(self, name: str) -> list[str]:
         """The simulators whose trainings lead to this one, the first of them first; itself last."""

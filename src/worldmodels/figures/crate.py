@@ -38,7 +38,7 @@ def result_files(config: Config, experiment: str) -> Iterator[str]:
     """Paths of everything that people look at, and of the episodes, errors and histories behind it."""
     if experiment in config.simulator_experiments:
         yield from simulator_blocks.simulator_products(config, experiment)
-        yield from simulator_blocks.simulator_files(config, experiment, "horizon.h5")
+        yield from simulator_blocks.simulator_files(config, experiment, simulator_blocks.ERRORS)
         yield from simulator_blocks.simulator_files(config, experiment, "metrics.csv", stages=True)
     else:
         yield from _agent_files(config, experiment)
@@ -122,9 +122,15 @@ def _blocks(config: Config, experiment: str) -> dict[str, Options]:
         options = experiment_options(config, experiment)
         return {"experiment": options, "dataset": config.datasets[options.dataset]}
     simulators = config.simulator_experiments[experiment]
-    frames = config.atari_datasets[simulators.dataset]
-    agent = config.atari_agents.get(frames.agent)
-    return {"experiment": simulators, "dataset": frames, **({"agent": agent} if agent is not None else {})}
+    datasets = {name: config.atari_datasets[name] for name in simulators.datasets}
+    agents = {
+        one.agent: config.atari_agents[one.agent] for one in datasets.values() if one.agent in config.atari_agents
+    }
+    return {
+        "experiment": simulators,
+        **{f"atari_datasets.{name}": options for name, options in datasets.items()},
+        **{f"atari_agents.{name}": options for name, options in agents.items()},
+    }
 
 
 def main(arguments: list[str]) -> int:

@@ -258,7 +258,7 @@ def _notes(rows: Sequence[SimulatorRow], options: SimulatorExperiment) -> list[s
         f"(bootstrap over {between}). Times height and width it is the paper's, which sums over pixels.",
         f"{row.sequences:,} held-out sequences, the same for all, with the actions that were taken there; "
         f"{evaluation.warm_up + 1} real frames are seen first, then none.",
-        f"Frames: {frames}. Scale: {options.scale}. Training seeds: {row.seeds}. Data: `{options.dataset}`.",
+        f"Frames: {frames}. Scale: {options.scale}. Training seeds: {row.seeds}. {_data(options)}",
         "Operations: floating-point, of one imagined step of one game, counted by running it.",
     ]
     for one in rows:
@@ -269,6 +269,15 @@ def _notes(rows: Sequence[SimulatorRow], options: SimulatorExperiment) -> list[s
             made = f"{sum(one.updates):,} of at most {stopped:,} updates"
             notes.append(f"`{one.simulator}` on {one.game} came to a plateau of its loss: {made}.")
     return [f"- {note}" for note in notes]
+
+
+def _data(options: SimulatorExperiment) -> str:
+    """The data set, and which rows learned from another one."""
+    others = {name: rows for name, rows in options.datasets.items() if name != options.dataset}
+    learned = "".join(
+        f" {', '.join(f'`{row}`' for row in rows)} learned from `{name}`." for name, rows in others.items()
+    )
+    return f"Data: `{options.dataset}`{', on which all are scored' if others else ''}.{learned}"
 
 
 def _foretold(accuracies: Mapping[str, float]) -> str:
