@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import pytest
-import yaml
 
 from worldmodels.config import atari_blocks
 from worldmodels.config.atari import RANDOM
-from worldmodels.config.load import load_config
+from worldmodels.config.load import load_config, read_yaml
 from worldmodels.errors import UserError
 
 CONFIG_FILE = Path(__file__).parents[2] / "config.yaml"
@@ -15,7 +14,7 @@ CONFIG_FILE = Path(__file__).parents[2] / "config.yaml"
 
 @pytest.fixture
 def raw():
-    return yaml.safe_load(CONFIG_FILE.read_text())
+    return read_yaml(CONFIG_FILE)
 
 
 @pytest.mark.parametrize(

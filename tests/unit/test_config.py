@@ -4,11 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-import yaml
 
 from worldmodels.config import blocks, dag, jobs
 from worldmodels.config.jobs import experiment_jobs
-from worldmodels.config.load import experiment_options, load_config
+from worldmodels.config.load import experiment_options, load_config, read_yaml
 from worldmodels.errors import UserError
 
 CONFIG_FILE = Path(__file__).parents[2] / "config.yaml"
@@ -16,7 +15,7 @@ CONFIG_FILE = Path(__file__).parents[2] / "config.yaml"
 
 @pytest.fixture
 def raw():
-    return yaml.safe_load(CONFIG_FILE.read_text())
+    return read_yaml(CONFIG_FILE)
 
 
 def test_paper_experiment_has_the_papers_numbers():
@@ -157,7 +156,7 @@ def test_an_agent_scored_in_another_way_is_the_same_agent(experiment, owner, var
 
 def test_evolution_in_the_real_game_depends_on_how_that_is_seen():
     """Precision and latent change what a driver saw while it was evolved; the number of report episodes does not."""
-    raw = yaml.safe_load(CONFIG_FILE.read_text())
+    raw = read_yaml(CONFIG_FILE)
     for name, evaluation in (("more", {"episodes": 7}), ("means", {"latent": "mean"})):
         raw["experiments"][name] = {
             "extends": "carracing-laptop",

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from worldmodels.config import blocks, dag
-from worldmodels.config.load import experiment_options, load_config
+from worldmodels.config.load import experiment_options, load_config, read_yaml
 from worldmodels.config.tasks import TakeCoverOptions
 from worldmodels.envs.games import frame_maker, load_task
 from worldmodels.envs.released_frames import released_frames
@@ -370,9 +370,8 @@ def test_experiments_ask_for_the_released_sizes_and_frames(game):
     ],
 )
 def test_impossible_uses_are_refused(entry, words):
-    import yaml
 
-    raw = yaml.safe_load(CONFIG_FILE.read_text())
+    raw = read_yaml(CONFIG_FILE)
     raw["experiments"]["mine"] = {"extends": "doom-published", **entry}
     with pytest.raises(UserError, match=words):
         load_config(raw)

@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-import yaml
 
 from worldmodels.config import simulator_blocks
 from worldmodels.config.acvp_presets import CURRICULA, STEPS
 from worldmodels.config.jobs import experiment_jobs
-from worldmodels.config.load import experiment_options, load_config
+from worldmodels.config.load import experiment_options, load_config, read_yaml
 from worldmodels.config.simulator_experiments import Curriculum, CurriculumStage
 from worldmodels.config.simulator_presets import PRESETS
 from worldmodels.errors import UserError
@@ -29,7 +28,7 @@ def config():
 
 @pytest.fixture
 def raw():
-    return yaml.safe_load(CONFIG_FILE.read_text())
+    return read_yaml(CONFIG_FILE)
 
 
 def test_paper_experiment_is_the_papers(config):
@@ -297,7 +296,7 @@ def test_blocks_change_only_with_what_they_depend_on(config):
     """More sequences to score on must not train anything again; another game's training is the same block."""
     place = {"experiment": "atari-res-smoke", "game": "pong", "seed": "1", "simulator": "independent"}
     before = simulator_blocks.simulator_block(config, "train_simulator", place).canonical_json()
-    content = yaml.safe_load(CONFIG_FILE.read_text())
+    content = read_yaml(CONFIG_FILE)
     content["simulator_experiments"]["atari-res-smoke"]["evaluation"]["sequences"] = 7
     content["simulator_experiments"]["atari-res-smoke"]["title"] = "another"
     changed = load_config(content)
