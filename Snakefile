@@ -109,5 +109,5 @@ rule paper:
         experiment_products("carracing-dream"),
         simulator_products("atari-res"),
         simulator_products("atari-acvp"),
-        simulator_products("atari-acvp-random"),
+        simulator_products("atari-acvp-data"),
         simulator_products("simulators"),
