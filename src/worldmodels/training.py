@@ -111,7 +111,8 @@ class Trainer:
         for name, parameter in self.parameters.items():
             saved = _section(tensors, f"optimiser.{name}")
             self.optimiser.state[parameter] = {
-                key: value if key == "step" else _laid_out_like(parameter, value) for key, value in saved.items()
+                key: value.to(parameter.device) if key == "step" else _laid_out_like(parameter, value)
+                for key, value in saved.items()
             }
         carry = _section(tensors, "carry")
         self.carry = tuple(carry[str(index)].to(self.device) for index in range(len(carry))) or None

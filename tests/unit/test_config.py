@@ -218,6 +218,23 @@ def test_impossible_dreams_are_refused(raw, variant):
         load_config(raw)
 
 
+@pytest.mark.parametrize(
+    ("extends", "change", "message"),
+    [
+        ("carracing", {"variants": {"dream": {}}}, "every dream would have the same score"),
+        ("carracing", {"variants": {"a": {"environment": "real", "controller": {"inputs": "z"}}}}, r"a\.controller\.actions is 'unit', but a controller of car_racing needs 'steer-gas-brake'"),
+        ("doom-smoke", {"evolution": {"controller": {"actions": "steer-gas-brake"}}}, r"mine\.evolution\.controller\.actions is 'steer-gas-brake'"),
+        ("doom-laptop-seeds", {"vae": {"epochs": 5}}, r"mine\.vae is not that of 'doom-laptop', whose models it uses .* would change nothing"),
+        ("doom-laptop-seeds", {"mdn_rnn": {"done_weight": 99}}, r"mine\.mdn_rnn is not that of 'doom-laptop'"),
+        ("doom-laptop-seeds", {"dataset": "doom-random"}, r"mine\.dataset is not that of 'doom-laptop'"),
+    ],
+)  # fmt: skip
+def test_options_that_would_do_harm_or_nothing_are_refused(raw, extends, change, message):
+    raw["experiments"]["mine"] = {"extends": extends, **change}
+    with pytest.raises(UserError, match=message):
+        load_config(raw)
+
+
 def test_more_batches_than_episodes_are_refused(raw):
     raw["experiments"]["doom-smoke"]["evaluation"] |= {"batches": 5}
     with pytest.raises(UserError, match="batches is 5, but there are only 4 episodes to share"):

@@ -95,6 +95,26 @@ def test_same_weights_are_same_bytes(tmp_path):
     assert len({(tmp_path / name).read_bytes() for name in ("a", "b", "c")}) == 1
 
 
+def test_weights_of_another_game_are_refused(tmp_path):
+    """Doom's V and M, made for each other, do not drive."""
+    models = save_models(tmp_path)
+    block = {
+        "task": {"name": "car_racing"},
+        "variant": {"environment": "real"},
+        "evolution": {"controller": {"inputs": "z-h", "actions": "steer-gas-brake"}},
+        "evaluation": {},
+    }
+    files = [f"--{name.replace('.', '_')}" for name in ("output", "history")]
+    words = ["--vae", models / "vae.safetensors", "--mdn-rnn", models / "mdn.safetensors", "--seed", 1]
+    words += [word for option in files for word in (option, tmp_path / option[2:])]
+    ended = run("evolve_controller", *words, "--config", json.dumps(block), cwd=tmp_path)
+    assert ended.returncode == 1 and "Traceback" not in ended.stderr
+    assert "trained on actions of 1 numbers, but those of car_racing have 3: it is of another game" in ended.stderr
+    dream = {**block, "task": None, "evaluation": None, "variant": {}}
+    ended = run("evolve_controller", *words, "--config", json.dumps(dream), cwd=tmp_path)
+    assert ended.returncode == 1 and "actions is 'steer-gas-brake', which makes three" in ended.stderr
+
+
 def test_controller_of_another_world_model_is_refused(tmp_path):
     folder = save_models(tmp_path)
     content = {"weights": [0.0] * 20, "options": {"inputs": "z-c-h", "bias": False}, "mdn_rnn_sha256": "0" * 64}

@@ -9,7 +9,7 @@ from torch import nn
 from worldmodels.errors import UserError
 from worldmodels.runtime.stop import Interrupted
 from worldmodels.seeds import integer_seed
-from worldmodels.training import FitOptions, fit
+from worldmodels.training import FitOptions, Trainer, fit
 
 STEPS = 40
 
@@ -95,6 +95,18 @@ def test_memory_order_of_weights_survives_a_stop(state):
         run_convolution(17)
     state.stop.reason = None
     assert torch.equal(run_convolution(None), undisturbed)
+
+
+@pytest.mark.filterwarnings("ignore:for .* copying from a non-meta")
+def test_restored_optimiser_lies_where_its_weights_do(state):
+    """Checkpoints are read to the CPU. Fused Adam on a GPU wants its step counts there too; `meta` stands in for one."""
+    with pytest.raises(Interrupted):
+        run(state, stop_at=17)
+    elsewhere = Trainer(make_network().to("meta"), torch.device("meta"))
+    assert elsewhere.restore(state) > 0
+    placed = {value.device.type for saved in elsewhere.optimiser.state.values() for value in saved.values()}
+    assert placed == {"meta"}
+    assert {value.device.type for value in (*elsewhere.carry, *elsewhere.window.values())} == {"meta"}
 
 
 def test_diverged_training_names_the_first_bad_batch(state):

@@ -6,7 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from worldmodels.config import captions
+from worldmodels.config import captions, memory
 from worldmodels.config.published_weights import released_files
 from worldmodels.config.targets import check_targets
 from worldmodels.provenance import code_fingerprint
@@ -20,9 +20,9 @@ def clear_errors(function):
     """Show the user one sentence instead of a traceback."""
 
     @functools.wraps(function)
-    def wrapped(*arguments):
+    def wrapped(*arguments, **named):
         try:
-            return function(*arguments)
+            return function(*arguments, **named)
         except UserError as error:
             raise WorkflowError(str(error)) from None
 
@@ -240,6 +240,16 @@ def cached_fingerprint(*modules):
 def gpus_wanted(wildcards):
     """One GPU at the paper's scale, none for experiments that are made for two cores."""
     return int(experiment_options(CONFIG, wildcards.experiment).scale == "paper")
+
+
+@clear_errors
+def evolution_memory(wildcards, threads):
+    return memory.controller_memory(CONFIG, wildcards.experiment, wildcards.variant, threads, evolves=True)
+
+
+@clear_errors
+def evaluation_memory(wildcards, threads):
+    return memory.controller_memory(CONFIG, wildcards.experiment, wildcards.variant, threads, evolves=False)
 
 
 def submits_to_slurm():

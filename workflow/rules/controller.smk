@@ -19,7 +19,7 @@ rule evolve_controller:
         "../../envs/worldmodels.yaml"
     threads: 64
     resources:
-        mem_mb=3000,
+        mem_mb=evolution_memory,
         runtime=720,
         gpu=gpus_wanted,
     params:
@@ -47,7 +47,7 @@ rule evaluate_controller:
         "../../envs/worldmodels.yaml"
     threads: 64
     resources:
-        mem_mb=3000,
+        mem_mb=evaluation_memory,
         runtime=240,
         gpu=gpus_wanted,
     params:
@@ -76,7 +76,7 @@ rule evaluate_batch:
         "../../envs/worldmodels.yaml"
     threads: 64
     resources:
-        mem_mb=3000,
+        mem_mb=evaluation_memory,
         runtime=240,
         gpu=gpus_wanted,
     params:

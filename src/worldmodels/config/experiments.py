@@ -15,6 +15,10 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
 """Names become folders and wildcards: lower case, digits, points and hyphens."""
 
 
+ACTIONS_OF_TASK = {"take_cover": "unit", "car_racing": "steer-gas-brake"}
+"""What `actions` of a controller must be, by the task's name."""
+
+
 class Variant(Options):
     """One row of the table: a policy, and where it learned."""
 
@@ -84,12 +88,18 @@ class ExperimentOptions(Options):
 
     @model_validator(mode="after")
     def variants_are_possible(self) -> Self:
-        """The dream needs a trained M and a linear controller."""
+        """The dream needs a trained M that can tell good from bad, and a linear controller."""
+        judges = self.mdn_rnn.model.predict_done or self.mdn_rnn.model.predict_reward
         for name, variant in self.variants.items():
             if variant.policy != "evolved" or variant.environment == "real":
                 continue
             if variant.models != "trained":
                 raise ValueError(f"variants.{name}: {variant.models} models cannot be dreamt in; set environment: real")
+            if not judges:
+                raise ValueError(
+                    f"variants.{name}: every dream would have the same score, since M foretells neither ends nor rewards; "
+                    "set mdn_rnn.model.predict_done or predict_reward: true, or environment: real"
+                )
             if (variant.controller or self.evolution.controller).hidden_units:
                 raise ValueError(f"variants.{name}: a controller with hidden units needs environment: real")
         return self
@@ -207,11 +217,24 @@ class Config(Options):
                     f"experiments.{name}.mdn_rnn.model.action_size is {wanted}, but an action of {task.name} (dataset "
                     f"{experiment.dataset}) has {task.action_size}"
                 )
+            self._check_controllers(name, experiment)
         for section in ("experiments", "simulator_experiments"):
             for name, one in getattr(self, section).items():
                 if one.models_from is not None:
                     self._check_models_from(section, name, one.models_from)
         return self
+
+    def _check_controllers(self, name: str, experiment: ExperimentOptions) -> None:
+        """What controllers put out must be what the task takes."""
+        task = self.datasets[experiment.dataset].task
+        wanted = ACTIONS_OF_TASK[task.name]
+        for variant, options in experiment.variants.items():
+            actions = (options.controller or experiment.evolution.controller).actions
+            if options.policy == "evolved" and actions != wanted:
+                place = f"variants.{variant}.controller" if options.controller else "evolution.controller"
+                raise ValueError(
+                    f"experiments.{name}.{place}.actions is '{actions}', but a controller of {task.name} needs '{wanted}'"
+                )
 
     def _check_models_from(self, section: str, name: str, source: str) -> None:
         known = getattr(self, section)
@@ -231,3 +254,9 @@ class Config(Options):
                 raise ValueError(
                     f"experiments.{name} plays {tasks[0]}, but models_from is '{source}', which plays {tasks[1]}"
                 )
+            for key in ("dataset", "vae", "mdn_rnn"):
+                if getattr(known[name], key) != getattr(known[source], key):
+                    raise ValueError(
+                        f"experiments.{name}.{key} is not that of '{source}', whose models it uses (models_from), and would "
+                        f"change nothing: leave {key} out, or models_from"
+                    )

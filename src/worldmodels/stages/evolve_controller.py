@@ -10,6 +10,8 @@ import numpy as np
 import torch
 
 from worldmodels.config.blocks import EvolveControllerBlock
+from worldmodels.config.tasks import CarRacingOptions
+from worldmodels.errors import UserError
 from worldmodels.evolution import HISTORY_COLUMNS, Evolution, evolve
 from worldmodels.models.controller import controller_size
 from worldmodels.models.files import LoadedWorldModel, load_world_model_files
@@ -46,10 +48,25 @@ class EvolveController(Stage):
         """Search, select, write."""
         block = self.block()
         world_model = load_world_model_files(self.vae, self.mdn_rnn, self.latents, resolve_device(self.device))
+        self._require_actions_fit(world_model.mdn_rnn.options.action_size, block)
         with self._real_episodes(world_model, block) as real:
             evolution = self._evolve(world_model, block, real)
         write_text(self.history, history_csv(evolution))
         self._write_controller(evolution, block, world_model)
+
+    def _require_actions_fit(self, size: int, block: EvolveControllerBlock) -> None:
+        """Raise UserError where M's actions are not those of the task, or of the controller's outputs."""
+        task, outputs = block.task, block.evolution.controller.actions
+        if task is not None and task.action_size != size:
+            raise UserError(
+                f"{self.mdn_rnn} was trained on actions of {size} numbers, but those of {task.name} have {task.action_size}: "
+                "it is of another game. Name the weights of this experiment."
+            )
+        if outputs == "steer-gas-brake" and size != CarRacingOptions.action_size:
+            raise UserError(
+                f"{self.mdn_rnn} was trained on actions of {size} numbers, but evolution.controller.actions is '{outputs}', "
+                "which makes three. Name the weights of this experiment, or set actions: unit."
+            )
 
     def _evolve(self, world_model: LoadedWorldModel, block: EvolveControllerBlock, real: Any) -> Evolution:
         sizes, options = world_model.mdn_rnn.options, block.evolution

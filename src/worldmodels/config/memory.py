@@ -1,0 +1,23 @@
+"""Memory that jobs with games ask of a cluster, in MB: rather too much than too little, since a job that exceeds it is killed."""
+
+from worldmodels.config.blocks import plays_real_game
+from worldmodels.config.experiments import Config
+from worldmodels.config.load import experiment_options
+
+STAGE_MB = 2500
+"""A stage with V, M, C and a batch of dreams: evolution of doom-laptop takes 2,130 at most."""
+WORKER_MB = 250
+"""A process that plays games; 210 with EnvPool, 170 with the others."""
+GAME_MB = 25
+"""One game and its place in the agent's batch; 20 in Doom at 640x480, 4 to 6 in CarRacing."""
+CUDA_MB = 4000
+"""What a process that uses a GPU has in the machine's own memory on top."""
+
+
+def controller_memory(config: Config, experiment: str, variant: str, cores: int, evolves: bool) -> int:
+    """What evolve_controller (or, with `evolves` false, evaluate_controller) of a variant needs on so many cores."""
+    options = experiment_options(config, experiment)
+    plays = not evolves or plays_real_game(options.variants[variant])
+    games = options.evaluation.games if plays else 0
+    cuda = CUDA_MB if options.scale == "paper" else 0
+    return STAGE_MB + cuda + games * GAME_MB + min(games, cores) * WORKER_MB
