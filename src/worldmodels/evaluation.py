@@ -187,7 +187,7 @@ def play_episodes(
     stopped.
     """
     done = _restore(state)
-    count = len(games.frames)
+    saved, count = len(done), len(games.frames)
     slots = [
         _Slot([number for number in range(slot, len(seeds), count) if number not in done]) for slot in range(count)
     ]
@@ -212,7 +212,9 @@ def play_episodes(
                         progress.advance(1, mean=float(np.mean([other.total for other in done.values()])))
             _next_episodes(finished, slots, games, agent, seeds)
             if state is not None and state.due:
-                state.save({}, {"outcomes": [[number, *outcome] for number, outcome in done.items()]})
+                if len(done) > saved:
+                    state.save({}, {"outcomes": [[number, *outcome] for number, outcome in done.items()]})
+                    saved = len(done)
                 state.leave_if_stopped()
     return [done[number] for number in range(len(seeds))]
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from worldmodels.runtime.files import file_checksum, write_json
-from worldmodels.runtime.processor import available_cores, processor_name
+from worldmodels.runtime.processor import available_cores, multiplies_bf16, processor_name
 
 PACKAGE = "worldmodels"
 PACKAGE_FOLDER = Path(__file__).parent
@@ -140,6 +140,7 @@ def library_versions() -> dict[str, str]:
 def hardware() -> dict[str, Any]:
     """Processor and cores of this machine, and its GPU, if this process has reason to know torch."""
     facts: dict[str, Any] = {"machine": platform.machine(), "processor": processor_name(), "cores": available_cores()}
+    facts["bf16"] = multiplies_bf16()  # what `precision: auto` goes by
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         facts["gpu"] = torch.cuda.get_device_name()

@@ -42,7 +42,7 @@ def test_memory_that_is_asked_for_covers_the_games(task):
         for _ in range(3):
             batch.step(np.zeros((games, task.action_size), np.float32), np.ones(games, bool))
         taken = tree_megabytes(os.getpid()) - before
-    asked = games * memory.GAME_MB + workers * memory.WORKER_MB
+    asked = games * memory.GAME_MB[task.name] + workers * memory.WORKER_MB
     assert asked / 4 < taken < asked
 
 

@@ -13,7 +13,8 @@ import torch
 from worldmodels.config.models import MDNRNNOptions, VAEOptions
 from worldmodels.data.latents import Latents, write_latents
 from worldmodels.errors import UserError
-from worldmodels.figures.videos import compose, write_mp4
+from worldmodels.figures.videos import Dreamt, compose, dream_film, write_mp4
+from worldmodels.figures.wording import WORDING
 from worldmodels.models.files import load_controller, load_world_model_files
 from worldmodels.models.mdn_rnn import MDNRNN
 from worldmodels.models.vae import ConvVAE
@@ -238,13 +239,28 @@ def test_missing_input_ends_in_one_sentence(tmp_path):
     assert "nowhere.h5 does not exist" in result.stderr and "Traceback" not in result.stderr
 
 
+def test_dreams_of_several_temperatures_are_filmed_side_by_side():
+    """The shorter one stays at its last step; each has its own caption and line below."""
+    long, short = (
+        Dreamt(np.full((steps, 64, 64, 3), shade, np.uint8), np.zeros((steps, 3), np.float32), None)
+        for steps, shade in ((7, 40), (3, 200))
+    )
+    pictures = list(dream_film({0.4: long, 1.3: short}, WORDING["car_racing"]))
+    assert len(pictures) == 7 and pictures[0].shape == (320, 520, 3)
+    last = pictures[-1]
+    assert np.all(last[60:200, 20:200] == 40) and np.all(last[60:200, 300:500] == 200)
+    below = last[290:318]
+    assert not np.array_equal(below[:, :256], below[:, 264:]), "step 6 on the left, step 2 on the right"
+    assert np.array_equal(pictures[2][290:318, :256], pictures[2][290:318, 264:])
+
+
 def test_film_plays_back_what_was_put_in(tmp_path):
     import imageio.v2 as imageio
 
     pictures = []
     for step in range(20):
         frame = np.full((64, 64, 3), 12 * step, np.uint8)
-        pictures.append(compose([frame, frame], ["real game", "what V sees"], f"tic {step}"))
+        pictures.append(compose([frame, frame], ["real game", "what V sees"], [f"tic {step}"]))
     write_mp4(tmp_path / "film.mp4", iter(pictures))
     back = np.stack(list(imageio.get_reader(tmp_path / "film.mp4").iter_data()))
     assert back.shape == (20, 320, 520, 3)

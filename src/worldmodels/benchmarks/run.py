@@ -1,4 +1,7 @@
-"""Measure the figures of docs/performance.md on this machine: `python -m worldmodels benchmark [NAME ...]`."""
+"""Measure the figures of docs/performance.md on this machine: `python -m worldmodels benchmark [NAME ...]`.
+
+Studies of what agents and games do are run by name only: they take from minutes to an hour.
+"""
 
 import argparse
 import importlib
@@ -16,26 +19,31 @@ BENCHMARKS = {
     "mdn_rnn": "worldmodels.benchmarks.mdn_rnn:measure_mdn_rnn",
     "dream": "worldmodels.benchmarks.dream:measure_dreams",
     "memory": "worldmodels.benchmarks.memory:measure_memory",
-    "honesty": "worldmodels.benchmarks.honesty:measure_honesty",
     "driving": "worldmodels.benchmarks.driving:measure_driving",
-    "parity": "worldmodels.benchmarks.parity:measure_parity",
     "precision": "worldmodels.benchmarks.precision:measure_precision",
     "acvp": "worldmodels.benchmarks.simulators:measure_acvp",
-    "rhythm": "worldmodels.benchmarks.rhythm:measure_rhythm",
     "simulators": "worldmodels.benchmarks.simulators:measure_simulators",
+}
+STUDIES = {
+    "honesty": "worldmodels.benchmarks.honesty:measure_honesty",
+    "parity": "worldmodels.benchmarks.parity:measure_parity",
+    "rhythm": "worldmodels.benchmarks.rhythm:measure_rhythm",
     "yoked": "worldmodels.benchmarks.yoked:measure_yoked",
 }
+"""Not of speed, and only run where they are named."""
 
 
 def main(arguments: list[str]) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m worldmodels benchmark", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help=f"which of {', '.join(BENCHMARKS)}; all")
+    known = {**BENCHMARKS, **STUDIES}
+    words = f"of speed: {', '.join(BENCHMARKS)} (all of these where nothing is named); studies: {', '.join(STUDIES)}"
+    parser.add_argument("names", nargs="*", choices=[*known, []], help=words)
     names = parser.parse_args(arguments).names or list(BENCHMARKS)
     importlib.import_module("torch")  # `hardware` names a GPU only where torch is known
     print(json.dumps({"commit": git_commit(), **hardware()}))
     for name in names:
-        module, function = BENCHMARKS[name].split(":")
+        module, function = known[name].split(":")
         try:
             figures = getattr(importlib.import_module(module), function)()
         except UserError as error:

@@ -101,12 +101,13 @@ class ShowBlock(Options):
 
 
 class FilmBlock(Options):
-    """Block of film. `dropout`: of the dreams that the filmed controller evolved in."""
+    """Block of film. `dropout`: of the dreams that the filmed controller evolved in. film_temperatures: of further dreams."""
 
     task: TaskOptions
     evaluation: EvaluationOptions
     evolution: EvolutionOptions
     dropout: float
+    film_temperatures: list[float]
 
 
 def shard_block(dataset: DatasetOptions) -> CollectRolloutsBlock:
@@ -153,6 +154,7 @@ SIMPLE_BLOCKS: dict[str, Callable[[ExperimentOptions, TaskOptions], Options]] = 
         evaluation=experiment.evaluation,
         evolution=experiment.evolution,
         dropout=experiment.variants[film_variant(experiment)].dropout,
+        film_temperatures=experiment.film_temperatures,
     ),
 }
 """Blocks of stages that work for the experiment as a whole, not for one variant."""

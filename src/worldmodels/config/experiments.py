@@ -84,6 +84,9 @@ class ExperimentOptions(Options):
     mdn_rnn: MDNRNNTraining = MDNRNNTraining()
     evolution: EvolutionOptions = EvolutionOptions()
     evaluation: EvaluationOptions = EvaluationOptions()
+    film_temperatures: list[Annotated[float, Field(gt=0, le=5)]] = Field(
+        [], description="The film of the dream shows the agent at these temperatures too, beside its own"
+    )
     variants: dict[Name, Variant] = Field(min_length=1, description="Rows of the table, by name")
 
     @model_validator(mode="after")

@@ -1,8 +1,8 @@
 """Films: pictures side by side under captions, as H.264 that plays in every browser."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import imageio.v2 as imageio  # type: ignore[import-untyped, unused-ignore]
 import imageio_ffmpeg  # type: ignore[import-untyped, unused-ignore]
@@ -59,18 +59,19 @@ def _broken_film(path: Path, count: int) -> str:
     )
 
 
-def compose(frames: Sequence[np.ndarray], captions: Sequence[str], footer: str) -> np.ndarray:
-    """Frames (64, 64, 3) uint8 side by side, enlarged, each under its caption, with a line of text below."""
+def compose(frames: Sequence[np.ndarray], captions: Sequence[str], footers: Sequence[str]) -> np.ndarray:
+    """Frames (64, 64, 3) uint8 side by side, enlarged, each under its caption; below, a line of text for each or one for all."""
     large = [np.kron(frame, np.ones((SCALE, SCALE, 1), dtype=np.uint8)) for frame in frames]
     height, width = large[0].shape[:2]
     canvas = Image.new("RGB", (width * len(large) + 8 * (len(large) - 1), height + 2 * CAPTION_PIXELS), "white")
     draw = ImageDraw.Draw(canvas)
-    font = ImageFont.load_default(15 if len(footer) < 30 or len(large) > 1 else 12)
+    font = ImageFont.load_default(15 if len(footers) < len(large) else 12)
     for index, (picture, caption) in enumerate(zip(large, captions, strict=True)):
         left = index * (width + 8)
         canvas.paste(Image.fromarray(picture), (left, CAPTION_PIXELS))
         draw.text((left + width / 2, CAPTION_PIXELS / 2), caption, "black", font, anchor="mm")
-    draw.text((6, height + 1.5 * CAPTION_PIXELS), footer, "black", font, anchor="lm")
+    for index, footer in enumerate(footers):
+        draw.text((6 + index * (width + 8), height + 1.5 * CAPTION_PIXELS), footer, "black", font, anchor="lm")
     return np.asarray(canvas)
 
 
@@ -78,18 +79,27 @@ def real_film(frames: np.ndarray, seen: np.ndarray, actions: np.ndarray, wording
     """The agent in the real game beside what V makes of it: frames and seen (T, 64, 64, 3) uint8, actions (T, A)."""
     for step, (frame, reconstruction, action) in enumerate(zip(frames, seen, actions, strict=True)):
         footer = f"{wording.step} {step}   {wording.describe_action(action)}"
-        yield compose([frame, reconstruction], [wording.real, "what V sees"], footer)
+        yield compose([frame, reconstruction], [wording.real, "what V sees"], [footer])
 
 
-def dream_film(
-    frames: np.ndarray, deaths: np.ndarray | None, actions: np.ndarray, temperature: float, wording: Wording
-) -> Iterator[np.ndarray]:
-    """The agent in its dream: frames (T, 64, 64, 3), actions (T, A).
+class Dreamt(NamedTuple):
+    """A dream of T steps to be shown."""
 
-    deaths: (T,) probability that the action was fatal; None of an M that does not predict it.
-    """
-    for step, (frame, action) in enumerate(zip(frames, actions, strict=True)):
-        footer = f"{wording.step} {step}  {wording.describe_action(action)}"
-        if deaths is not None:
-            footer += f"  p(death) {deaths[step]:.2f}"
-        yield compose([frame], [f"dream, tau = {temperature:.2f}"], footer)
+    frames: np.ndarray  # (T, 64, 64, 3) uint8
+    actions: np.ndarray  # (T, A)
+    deaths: np.ndarray | None  # (T,) probability that the action was fatal; None of an M that does not predict it
+
+
+def dream_film(dreams: Mapping[float, Dreamt], wording: Wording) -> Iterator[np.ndarray]:
+    """The agent in its dreams, side by side, by temperature. One that has ended stays at its last step."""
+    captions = [f"dream, tau = {temperature:.2f}" for temperature in dreams]
+    for step in range(max(len(dream.actions) for dream in dreams.values())):
+        shown = [(dream, min(step, len(dream.actions) - 1)) for dream in dreams.values()]
+        yield compose(
+            [dream.frames[at] for dream, at in shown], captions, [_told(dream, at, wording) for dream, at in shown]
+        )
+
+
+def _told(dream: Dreamt, step: int, wording: Wording) -> str:
+    death = f"  p(death) {dream.deaths[step]:.2f}" if dream.deaths is not None else ""
+    return f"{wording.step} {step}  {wording.describe_action(dream.actions[step])}{death}"

@@ -3,7 +3,7 @@
 import torch
 
 from worldmodels.errors import UserError
-from worldmodels.runtime.processor import cpu_flags
+from worldmodels.runtime.processor import multiplies_bf16
 
 
 def resolve_device(requested: str) -> torch.device:
@@ -32,7 +32,7 @@ def has_fast_bf16(device: torch.device) -> bool:
     """Whether `device` has bf16 matrix instructions."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    return bool(cpu_flags() & {"avx512_bf16", "amx_bf16"})
+    return multiplies_bf16()
 
 
 VECTOR_FUNCTIONS = (

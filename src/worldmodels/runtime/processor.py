@@ -15,6 +15,11 @@ def cpu_flags() -> set[str]:
     return set((_first_field("flags") or _first_field("Features")).split())
 
 
+def multiplies_bf16() -> bool:
+    """Whether it has instructions for bf16 matrix products."""
+    return bool(cpu_flags() & {"avx512_bf16", "amx_bf16"})
+
+
 def _first_field(name: str) -> str:
     """What /proc/cpuinfo says under `name` of the first core; nothing where it does not say."""
     try:

@@ -1,4 +1,4 @@
-"""Films of one agent: in the real game beside what V sees, and in its own dream.
+"""Films of one agent: in the real game beside what V sees, and in its own dream, at one temperature or more.
 
 Of five episodes (or dreams), the film shows the one of median length: neither the luckiest nor the worst.
 """
@@ -12,7 +12,7 @@ import torch
 from worldmodels.config.blocks import FilmBlock
 from worldmodels.envs.games import make_games
 from worldmodels.evaluation import DreamerAgent, play_episodes
-from worldmodels.figures.videos import dream_film, real_film, write_mp4
+from worldmodels.figures.videos import Dreamt, dream_film, real_film, write_mp4
 from worldmodels.figures.wording import WORDING
 from worldmodels.models.files import Controller, LoadedWorldModel, load_controller, load_world_model_files
 from worldmodels.models.vae import observations_from_frames
@@ -69,18 +69,23 @@ class Film(Stage):
 
     def _film_dream(self, world_model: LoadedWorldModel, controller: Controller) -> None:
         block = self.block()
-        temperature = float(read_json(self.controller)["temperature"])
+        own = float(read_json(self.controller)["temperature"])
+        temperatures = sorted({own, *block.film_temperatures})
+        dreams = {value: self._dream(world_model, controller, value) for value in temperatures}
+        wording = WORDING[block.task.name]
+        write_mp4(self.dream, dream_film(dreams, wording), wording.steps_a_second)
+
+    def _dream(self, world_model: LoadedWorldModel, controller: Controller, temperature: float) -> Dreamt:
+        """The dream of median length; at all temperatures they begin at the same latents."""
+        block = self.block()
         options = DreamOptions(controller.options, temperature, TRIES, block.evolution.max_steps, block.dropout)
         weights = torch.as_tensor(controller.weights, dtype=torch.float32, device=world_model.device)
         starts, words = world_model.starts(block.evolution.start_frames), ("film",)
         lengths = dream_returns(world_model.mdn_rnn, weights[None], starts, options, words).lengths[0]
         shown = int(np.argsort(lengths)[TRIES // 2])
         film = dream_frames(world_model.with_starts(starts), weights, options, words, shown)
-        frames = film.frames[: len(film.actions)]
         deaths = film.death_probabilities if world_model.mdn_rnn.options.predict_done else None
-        wording = WORDING[block.task.name]
-        pictures = dream_film(frames, deaths, film.actions, temperature, wording)
-        write_mp4(self.dream, pictures, wording.steps_a_second)
+        return Dreamt(film.frames[: len(film.actions)], film.actions, deaths)
 
 
 @torch.inference_mode()

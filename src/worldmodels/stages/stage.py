@@ -251,6 +251,7 @@ def _compute(stage: Stage, state: StateFolder, device: str, facts: dict[str, Any
         type(stage).state = state
         stage.run()
     facts["peak_memory_mb"] = max(peak_memory_mb(), state.heart.peak_megabytes)
+    facts["threads"] = stage.threads or available_cores()
     facts["checkpoints"] = {name: round(value, 2) for name, value in asdict(state.finish()).items()}
     for product in stage.outputs():
         record_provenance(product, facts, began)
