@@ -1,5 +1,8 @@
 """CarRacing-v3 on both backends: protocol, seeds, ends of episodes, bad input."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 
@@ -101,3 +104,22 @@ def test_missing_backend_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "envpool", None)
     with pytest.raises(UserError, match=r"envpool cannot be imported .* set the task's backend: gymnasium"):
         car.EnvPoolGame(CarRacingOptions())
+
+
+def test_envpool_without_the_game_is_named(monkeypatch):
+    import envpool
+
+    monkeypatch.setattr(envpool, "list_all_envs", lambda: ["Pong-v5"])
+    with pytest.raises(
+        UserError, match=rf"EnvPool {envpool.__version__} has no CarRacing-v3. Install the version of the lock"
+    ):
+        car.EnvPoolGame(CarRacingOptions())
+
+
+def test_worker_that_dies_is_reported():
+    with make_games(CarRacingOptions(), 3, 3) as games:
+        games.reset(range(3), range(1, 4))
+        os.kill(games._workers[1].pid, signal.SIGKILL)
+        with pytest.raises(UserError, match=r"game worker 1 \(process \d+, games 1\) died"):
+            for _ in range(3):
+                games.step(np.tile(GAS, (3, 1)), np.ones(3, bool))

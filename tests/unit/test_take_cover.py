@@ -163,6 +163,12 @@ def test_dead_worker_is_reported_within_seconds_and_leaves_nothing_behind():
     assert not [pid for pid in (*workers, *engines) if _alive(pid)]
 
 
+def test_missing_vizdoom_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "vizdoom", None)
+    with pytest.raises(UserError, match=r"ViZDoom cannot be imported .*: pip install vizdoom"):
+        TakeCoverGame(SMALL)
+
+
 def test_killed_engine_is_reported_with_its_worker():
     games = make_games(SMALL, 2, 2)
     games.reset([0, 1], [5, 6])
