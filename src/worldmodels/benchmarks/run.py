@@ -21,6 +21,7 @@ BENCHMARKS = {
     "memory": "worldmodels.benchmarks.memory:measure_memory",
     "driving": "worldmodels.benchmarks.driving:measure_driving",
     "precision": "worldmodels.benchmarks.precision:measure_precision",
+    "scaling": "worldmodels.benchmarks.scaling:measure_scaling",
     "acvp": "worldmodels.benchmarks.simulators:measure_acvp",
     "simulators": "worldmodels.benchmarks.simulators:measure_simulators",
 }
