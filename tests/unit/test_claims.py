@@ -47,7 +47,7 @@ ROWS = {
     "tau-0.10": (190.0, 180.0, 200.0, 2080.0, "reproduced"),
     "tau-1.15": (1000.0, 900.0, 1100.0, 920.0, "reproduced"),
     "tau-1.30": (1050.0, 950.0, 1150.0, 925.0, "better"),
-    "random": (210.0, 195.0, 225.0, None, ""),
+    "random": (210.0, 195.0, 225.0, None, "reproduced"),
 }
 
 
@@ -96,6 +96,13 @@ def test_verdicts_only_at_the_papers_scale(tmp_path):
     assert "| not run | `results/doom/table.csv` |" in lines_of(text, "score of `tau-0.50`")[0]
     assert "| not run | `results/carracing/table.csv` |" in lines_of(text, "M's memory helps")[0]
     assert "| not yet |" in lines_of(text, "jumpy models")[0]
+    doom = next(line for line in text.splitlines() if line.startswith("| Ha & Schmidhuber 2018, World Models: Doom"))
+    claims, *counts = (int(cell or 0) for cell in doom.split("|")[2:-1])
+    assert sum(counts) == claims == 13
+    answered = [
+        line for line in text.splitlines() if "| `results/doom/table.csv` |" in line and "| not run |" not in line
+    ]
+    assert counts[0] == len(answered), "a run at the paper's scale goes before one on a laptop"
 
 
 def test_every_published_row_is_a_claim_and_every_needed_row_is_in_config():

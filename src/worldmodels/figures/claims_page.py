@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from worldmodels.config.experiments import Config, ExperimentOptions
 from worldmodels.config.load import load_config
@@ -61,6 +62,23 @@ QUANTITIES = {
 }
 """Columns of a table that papers cite, and what a macro's name says for them."""
 DIGITS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
+SUMMARY = """\
+## Summary
+
+Each claim counts once: in its run at the paper's scale, else in that with the most training seeds. "A number" is a published score beside which a run at a
+smaller scale has another.
+
+"""
+COLUMNS = {
+    "at the paper's scale": ("reproduced", "better", "partly", "not"),
+    "smaller scale: holds": ("smaller scale (holds)",),
+    "unclear": ("smaller scale (unclear)",),
+    "does not hold": ("smaller scale (does not hold)",),
+    "a number": ("smaller scale",),
+    "not run": ("not run",),
+    "not yet": ("not yet",),
+}
+"""Of the summary, and the verdicts that each counts."""
 OF_STATEMENTS = {"holds": "reproduced", "unclear": "partly", "does not hold": "not"}
 
 
@@ -91,19 +109,50 @@ def read_reports(folder: Path, config: Config) -> dict[str, Rows]:
     }
 
 
+class Line(NamedTuple):
+    """A claim beside what one run says, or beside nothing."""
+
+    claim: Claim
+    verdict: str
+    ours: str = ""
+    run: str = ""
+    target: str = ""
+    seeds: int = 0  # training seeds of the run
+
+    def text(self) -> str:
+        """As a row of the table."""
+        claim = self.claim
+        cells = (claim.text, claim.paper, claim.where, self.ours, self.run, self.verdict, self.target)
+        return f"| {' | '.join(cells)} |"
+
+
 def claims_text(reports: Reports, config: Config) -> str:
     """reports/claims.md."""
-    parts = [INTRODUCTION]
-    for paper in PAPERS:
-        lines = [line for claim in paper.claims for line in _lines(paper, claim, reports, config)]
-        parts.append("\n".join([f"## {paper.title}", "", HEADER, *lines, ""]))
+    found = {paper.title: [[*_lines(paper, claim, reports, config)] for claim in paper.claims] for paper in PAPERS}
+    parts = [INTRODUCTION, summary(found)]
+    for title, claims in found.items():
+        parts.append("\n".join([f"## {title}", "", HEADER, *(line.text() for lines in claims for line in lines), ""]))
     return "\n".join(parts)
 
 
-def _lines(paper: Paper, claim: Claim, reports: Reports, config: Config) -> Iterator[str]:
+def summary(found: Mapping[str, list[list[Line]]]) -> str:
+    """How many claims of each paper got which verdict. found: by paper, and for each claim its lines."""
+    at_papers_scale = COLUMNS["at the paper's scale"]
+    rows = [f"| paper | claims | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 2) + "|"]
+    for title, claims in found.items():
+        verdicts = [
+            max(lines, key=lambda line: (line.verdict in at_papers_scale, line.seeds)).verdict for lines in claims
+        ]
+        counts = [sum(verdict in counted for verdict in verdicts) for counted in COLUMNS.values()]
+        assert sum(counts) == len(claims), f"a verdict of {title} has no column: {verdicts}"
+        rows.append(f"| {title} | {len(claims)} | {' | '.join(str(count or '') for count in counts)} |")
+    return SUMMARY + "\n".join(rows) + "\n"
+
+
+def _lines(paper: Paper, claim: Claim, reports: Reports, config: Config) -> Iterator[Line]:
     """One line of the table for every run that answers, or one that says that there is none."""
     if claim.test is None:
-        yield _line(claim, "", "", "not yet", "")
+        yield Line(claim, "not yet")
         return
     seen = set()
     for name, rows in reports.items():
@@ -111,10 +160,12 @@ def _lines(paper: Paper, claim: Claim, reports: Reports, config: Config) -> Iter
         if options.published == paper.table and scored_in_the_real_game(options) and _can_answer(claim.test, rows):
             answer = claim.test.judge(rows)  # type: ignore[arg-type]  # a paper's tests are of its tables' rows
             if answer.ours not in seen:  # experiments share controllers, and then their scores
-                yield _line(claim, answer.ours, _run(name, answer, rows), _verdict(answer, rows), _target(name))
+                seeds = rows[answer.variants[0]].seeds
+                run = _run(name, answer, rows)
+                yield Line(claim, _verdict(answer, rows), answer.ours, run, _target(name), seeds)
             seen.add(answer.ours)
     if not seen:
-        yield _line(claim, "", "", "not run", _paper_target(paper, claim, config))
+        yield Line(claim, "not run", target=_paper_target(paper, claim, config))
 
 
 def scored_in_the_real_game(options: ExperimentOptions | SimulatorExperiment) -> bool:
@@ -127,10 +178,6 @@ def _can_answer(test: Test | SimulatorTest, rows: Rows) -> bool:
     if not set(test.variants()) <= set(rows):
         return False
     return not isinstance(test, SimulatorTest) or answers(test, rows)  # type: ignore[arg-type]
-
-
-def _line(claim: Claim, ours: str, run: str, verdict: str, target: str) -> str:
-    return f"| {claim.text} | {claim.paper} | {claim.where} | {ours} | {run} | {verdict} | {target} |"
 
 
 def _run(name: str, answer: Answer, rows: Rows) -> str:
