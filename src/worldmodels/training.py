@@ -65,7 +65,7 @@ def on_plateau(history: list[dict[str, float]], rows: int, improvement: float) -
     """
     losses = [sum(value for name, value in row.items() if name != "step") for row in history]
     last, before = sum(losses[-rows:]), sum(losses[-2 * rows : -rows])
-    return len(losses) >= 2 * rows and last > (1 - improvement) * before
+    return len(losses) >= 2 * rows and before - last < improvement * abs(before)  # a density's loss may be negative
 
 
 class Trainer:

@@ -240,6 +240,8 @@ def test_plateau_is_the_same_loss_twice():
     assert on_plateau(rows(5, 1, 1, 1, 1), 2, 0.01)
     assert not on_plateau(rows(5, 1, 1, 0.9, 0.9), 2, 0.01)
     assert not on_plateau(rows(1, 1, 1), 2, 0.01)
+    assert on_plateau(rows(0, -1, -1, -1, -1), 2, 0.01) and on_plateau(rows(-1, -1, -0.995, -0.995), 2, 0.01)
+    assert not on_plateau(rows(0, -1, -1, -2, -2), 2, 0.01), "a density's loss may be negative"
     assert on_plateau(rows(1, 1, 0.995, 0.995), 2, 0.01) and not on_plateau(rows(1, 1, 0.995, 0.995), 2, 0.001)
 
 
@@ -273,7 +275,7 @@ def test_chain_of_stages_from_the_command_line(shards):
     assert same_weights(one, two)
     record = read_record(shards / "two.safetensors")
     assert "start_from" in record["inputs"]
-    assert record["training"] == {"updates": 4, "of": 4, "plateau": False}
+    assert record["training"] == {"game": "pong", "updates": 4, "of": 4, "plateau": False}
     assert load_simulator(shards / "two.safetensors", CPU).predicts_reward
 
 
@@ -302,7 +304,7 @@ def test_early_stop_is_recorded_in_history_and_weights(shards):
     rows = (shards / "a.csv").read_text().splitlines()
     assert rows[0].endswith(",plateau") and rows[1].endswith(",0") and rows[-1] == rows[-1].rsplit(",", 1)[0] + ",1"
     assert len(rows) == 13
-    assert read_record(shards / "a.safetensors")["training"] == {"updates": 12, "of": 60, "plateau": True}
+    assert read_record(shards / "a.safetensors")["training"] == {"game": "pong", "updates": 12, "of": 60, "plateau": True}
 
 
 def test_copy_last_is_written_by_its_stage_and_read_like_the_others(shards):

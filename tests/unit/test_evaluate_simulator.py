@@ -2,6 +2,7 @@
 
 import json
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -38,6 +39,14 @@ def evaluate(folder, name):
     ]
     words += ["--device", "cpu", "--threads", 1, "--config", json.dumps(block)]
     return main(["evaluate_simulator", *map(str, words)])
+
+
+def test_simulator_of_another_game_is_refused(trained, caplog):
+    """Nearly all games have the same 18 actions: only its own word tells."""
+    with h5py.File(trained / "train-000.h5", "r+") as file:
+        game, file.attrs["game"] = file.attrs["game"], "seaquest"
+    assert evaluate(trained, "other") == 1
+    assert f"was trained on {game}, not on seaquest" in caplog.text and "Traceback" not in caplog.text
 
 
 def test_killed_after_two_batches_it_goes_on_to_the_same_bytes(trained, monkeypatch):

@@ -7,7 +7,7 @@ import torch
 from moving_dot import dot_source
 
 from worldmodels.config.simulators import Scheme
-from worldmodels.data.schemes import SCHEMES, observed_flags
+from worldmodels.data.schemes import SCHEMES, observed_flags, steps_trained
 from worldmodels.data.subsequences import subsequences
 
 
@@ -47,6 +47,17 @@ def test_open_implementations_flags():
 
 def test_short_training_shortens_the_phases():
     assert shown("0%-100%PDT", 99, scale=0.1) == "O" * 15 and shown("0%-100%PDT", 100, scale=0.1) == "P" * 15
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scale", [1.0, 0.000013])
+def test_steps_trained_are_those_of_all_updates(scheme, scale):
+    """Oh's phases have subsequences of their own."""
+    updates = 40
+    expected = sum(len(observed_flags(scheme, update, 15, scale)) for update in range(updates))
+    assert steps_trained(scheme, updates, 15, scale) == expected
+    if scheme == "Oh":
+        assert expected == (40 * 10 if scale == 1 else 7 * 10 + 3 * 3 + 30 * 5)
 
 
 def test_every_scheme_of_the_configuration_is_known():

@@ -59,6 +59,11 @@ class OnlineWindows:
         return self.resolution.shape(self._play.screen_shape)
 
     @property
+    def game(self) -> str:
+        """ALE's name of the game."""
+        return self.options.task.game
+
+    @property
     def actions_count(self) -> int:
         """Number of actions in the set."""
         return len(self._play.action_codes)

@@ -77,6 +77,11 @@ class AtariWindows:
         return self.resolution.shape(self.store.screen_shape)
 
     @property
+    def game(self) -> str:
+        """ALE's name of the game."""
+        return self.store.game
+
+    @property
     def actions_count(self) -> int:
         """Number of actions in the set."""
         return self.store.actions_count

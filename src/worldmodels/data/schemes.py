@@ -5,6 +5,7 @@ The step that leads to x_{t+1} takes in x_t or its prediction, so a flag at plac
 time s speaks of frame s + k. The first such frame follows the warm-up and has a prediction too.
 """
 
+import math
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -58,6 +59,17 @@ def observed_flags(scheme: str, update: int, length: int, scale: float = 1.0) ->
     flags = [True] * steps
     flags[1 : 2 * predicted : 2] = [False] * len(flags[1 : 2 * predicted : 2])
     return tuple(flags)
+
+
+def steps_trained(scheme: str, updates: int, length: int, scale: float = 1.0) -> int:
+    """Steps of all subsequences in so many updates; a phase may have shorter ones. length, scale: see observed_flags."""
+    total, begin, reach = 0, 0, 0.0
+    for phase in SCHEMES[scheme]:
+        reach = math.inf if phase.updates is None else reach + phase.updates * scale
+        end = updates if reach > updates else math.ceil(reach)
+        total += (end - begin) * min(phase.length or length, length)
+        begin = end
+    return total
 
 
 def current_phase(phases: tuple[Phase, ...], update: int, scale: float) -> Phase:

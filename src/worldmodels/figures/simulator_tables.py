@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from worldmodels.config.simulator_experiments import HORIZONS, SimulatorEntry, SimulatorExperiment
+from worldmodels.data.schemes import steps_trained
 from worldmodels.figures.statistics import Summary, summarise
 from worldmodels.simulators.error_file import Costs
 from worldmodels.simulators.prediction_error import HorizonErrors
@@ -117,8 +118,9 @@ def frames_seen(trainings: Sequence[SimulatorEntry], updates: Sequence[int]) -> 
 
 
 def _frames_of(entry: SimulatorEntry, updates: int) -> int:
-    windows = -(-updates // entry.subsequences) * entry.batch_size
-    return windows * entry.warm_up + updates * entry.batch_size * entry.subsequence
+    windows = -(-updates // entry.subsequences)
+    steps = steps_trained(entry.scheme, updates, entry.subsequence, entry.scheme_scale)
+    return entry.batch_size * (windows * entry.warm_up + steps)
 
 
 def verdict(scale: str) -> str:

@@ -22,7 +22,7 @@ from worldmodels.data.atari_windows import ScreenDecoder
 from worldmodels.envs.atari.colours import LUMINANCE, Colours
 from worldmodels.envs.atari.emulator import Console
 from worldmodels.envs.atari.eyes import SIZE, Eyes, grey_frames
-from worldmodels.envs.atari.screens import parse_resolution, resolution_of_frames, shrink
+from worldmodels.envs.atari.screens import parse_resolution, require_frame_shape, resolution_of_frames, shrink
 from worldmodels.errors import UserError
 from worldmodels.models.atari_agent import choose_actions
 from worldmodels.seeds import generator
@@ -133,6 +133,8 @@ def play_chain(
             f"the simulator has {simulator.action_size} actions, but the game {games.actions}. Set model.actions and train "
             "it again."
         )
+    resolution = parse_resolution(resolution_of_frames(*simulator.frame_shape))
+    require_frame_shape(resolution.shape(games.screens.shape[1:]), simulator.frame_shape)
     chain = _Chain(simulator, games, chain_period, warm_up)
     for _ in range(steps):
         between()
