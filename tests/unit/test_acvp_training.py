@@ -304,7 +304,12 @@ def test_early_stop_is_recorded_in_history_and_weights(shards):
     rows = (shards / "a.csv").read_text().splitlines()
     assert rows[0].endswith(",plateau") and rows[1].endswith(",0") and rows[-1] == rows[-1].rsplit(",", 1)[0] + ",1"
     assert len(rows) == 13
-    assert read_record(shards / "a.safetensors")["training"] == {"game": "pong", "updates": 12, "of": 60, "plateau": True}
+    assert read_record(shards / "a.safetensors")["training"] == {
+        "game": "pong",
+        "updates": 12,
+        "of": 60,
+        "plateau": True,
+    }
 
 
 def test_copy_last_is_written_by_its_stage_and_read_like_the_others(shards):

@@ -57,18 +57,24 @@ def test_shorter_training_is_the_beginning_of_a_longer_one(shards):
     assert len(short) == 4 and short == long[:4]
 
 
+def kill_with_a_checkpoint(words, folder):
+    """Run a stage until it has saved a checkpoint somewhere below `folder`, and kill -9 it."""
+    environment = os.environ | {"WORLDMODELS_CHECKPOINT_SECONDS": "0.05"}
+    command = [sys.executable, "-m", "worldmodels", *words]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not list(folder.rglob("checkpoint.safetensors")):
+        assert process.poll() is None, "it ended before it was killed"
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+
+
 def test_killed_process_goes_on_to_the_same_weights(shards, caplog):
     """kill -9 after a checkpoint, between two updates or in one: the same command ends with the bytes of an undisturbed run."""
     changes = {"updates": 400, "subsequences": 2, "scheme": "100%PDT"}
     assert train(shards, name="whole", **changes) == 0
-    environment = os.environ | {"WORLDMODELS_CHECKPOINT_SECONDS": "0.05"}
-    words = [sys.executable, "-m", "worldmodels", *command(shards, name="killed", **changes)]
-    process = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not list(shards.rglob("checkpoint.safetensors")):
-        assert process.poll() is None, "it ended before it was killed"
-        time.sleep(0.01)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL and not (shards / "killed.safetensors").exists()
+    kill_with_a_checkpoint(command(shards, name="killed", **changes), shards)
+    assert not (shards / "killed.safetensors").exists()
     caplog.set_level(logging.INFO, logger="worldmodels")
     assert train(shards, name="killed", **changes) == 0
     assert "going on at" in caplog.text, "it must not begin anew"
@@ -115,6 +121,19 @@ def test_simulator_learns_while_the_game_goes_on(tmp_path):
     assert main(["train_simulator", "--weights", str(tmp_path / "w"), "--metrics", str(tmp_path / "m"), *words]) == 0
     simulator = load_simulator(tmp_path / "w", torch.device("cpu"))
     assert 20 < simulator.network.mean.item() < 150  # Pong's brown and green, as grey
+
+
+def test_killed_training_on_games_that_go_on_goes_on_with_new_games(tmp_path, caplog):
+    """Not bit by bit: the games begin anew, the network and its optimiser do not."""
+    block = online_block()
+    block["training"]["updates"] = 60
+    words = ["--seed", "1", "--threads", "1", "--device", "cpu", "--config", json.dumps(block)]
+    words = ["train_simulator", "--weights", str(tmp_path / "w"), "--metrics", str(tmp_path / "m"), *words]
+    kill_with_a_checkpoint(words, tmp_path)
+    caplog.set_level(logging.INFO, logger="worldmodels")
+    assert main(words) == 0 and (tmp_path / "w").exists()
+    assert "going on at" in caplog.text
+    assert [*csv.DictReader((tmp_path / "m").open())][-1]["step"] == "60"
 
 
 def test_stored_and_online_frames_exclude_each_other(shards, caplog):

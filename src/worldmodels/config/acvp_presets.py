@@ -114,7 +114,7 @@ def laptop(name: str, actions: int = 18) -> Curriculum:
     """84x84 grey frames and an eighth to a quarter of the widths, Adam with larger steps, thousands of updates.
 
     Each pixel's mean is taken off, as in the laptop training of RES. First weights that keep signals alike help the networks
-    of the re-implementation (1 step ahead on Ms Pacman 0.573 thousandths, 0.583 with their own) and hurt those that multiply
+    of the re-implementation (1 step ahead on Ms Pacman, after half of these updates, 0.573 thousandths, 0.583 with their own) and hurt those that multiply
     factors after the memory (feed-forward: 0.609, and 0.411 with Oh's own), which keep theirs.
     """
     convolutions = {"convolutions": LAPTOP_CONVOLUTIONS, "drawing_channels": [32, 16], "drawing_sizes": "mirrored"}
@@ -124,8 +124,8 @@ def laptop(name: str, actions: int = 18) -> Curriculum:
     first = "paper" if name in ("acvp-recurrent", "acvp-feed-forward", "acvp-no-action") else "he"
     model = MODELS[name](**{**LAPTOP_SIZES, **units, **convolutions, "actions": actions, "first_weights": first})
     stages = curriculum(model, learning_rate_factor=1.0, final_learning_rate_fraction=0.1)
-    # An LSTM is scored on 10 frames of each window in the first stage, and steps through 20. Oh's starts slowly: with the
-    # 1500 updates that first weights of another kind would need, it had not caught up with a copy of the last frame.
+    # An LSTM is scored on 10 frames of each window in the first stage, and steps through 20. Oh's starts slowly: after 1500
+    # updates it was still worse than a copy of the last frame.
     first_updates = 6000 if name == "acvp-recurrent" else 3000
     sizes = {
         "1-step": (4, first_updates, 1e-3) if model.memory == "lstm" else (16, 2000, 1e-3),
