@@ -179,8 +179,10 @@ def test_crate_has_every_product_and_what_is_behind_it(simulated, tmp_path):
         assert fact in about
     (action,) = crate.get_by_type("CreateAction")
     block = json.loads((tmp_path / "crate" / action["object"][0].id).read_text())
-    assert block["experiment"]["evaluation"]["sequences"] == 6 and block["dataset"]["epsilon"] == 0.2
-    assert block["agent"]["algorithm"] == "dqn" and block["agent"]["steps"] == 600
+    assert block["experiment"]["evaluation"]["sequences"] == 6
+    assert block["atari_datasets.atari-dqn-smoke"]["epsilon"] == 0.2
+    agent = block["atari_agents.dqn-smoke"]
+    assert agent["algorithm"] == "dqn" and agent["steps"] == 600
 
 
 def test_crate_of_a_joint_table_takes_files_from_where_they_are():
