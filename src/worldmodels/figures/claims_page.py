@@ -65,8 +65,8 @@ DIGITS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight"
 SUMMARY = """\
 ## Summary
 
-Each claim counts once: in its run at the paper's scale, else in that with the most training seeds. "A number" is a published score beside which a run at a
-smaller scale has another.
+Each claim counts once: in its run at the paper's scale, else in that with the most training seeds. "A number" is a published score beside which a run has another,
+without a verdict.
 
 """
 COLUMNS = {
@@ -74,7 +74,7 @@ COLUMNS = {
     "smaller scale: holds": ("smaller scale (holds)",),
     "unclear": ("smaller scale (unclear)",),
     "does not hold": ("smaller scale (does not hold)",),
-    "a number": ("smaller scale",),
+    "a number": ("smaller scale", ""),
     "not run": ("not run",),
     "not yet": ("not yet",),
 }

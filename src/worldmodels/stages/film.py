@@ -76,7 +76,7 @@ class Film(Stage):
         write_mp4(self.dream, dream_film(dreams, wording), wording.steps_a_second)
 
     def _dream(self, world_model: LoadedWorldModel, controller: Controller, temperature: float) -> Dreamt:
-        """The dream of median length; at all temperatures they begin at the same latents."""
+        """The dream of median length at a temperature; which of the five that is, and so its start, may differ between them."""
         block = self.block()
         options = DreamOptions(controller.options, temperature, TRIES, block.evolution.max_steps, block.dropout)
         weights = torch.as_tensor(controller.weights, dtype=torch.float32, device=world_model.device)
