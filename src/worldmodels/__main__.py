@@ -27,9 +27,11 @@ def commands() -> dict[str, str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
-    # Threads that spin while they wait lose most of a core to each other as soon as the machine does anything else:
-    # measured on two shared cores, V trains 2.5 times as fast with waiting threads asleep.
+    # Threads that spin while they wait lose most of a core to each other as soon as the machine does anything else;
+    # threads that sleep at once lose the time of waking up, hundreds of times in an update. So they spin for some tens
+    # of microseconds and then sleep (docs/performance.md has both measurements).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     # So that bytes do not depend on how busy the machine is: the same number of threads, and sums in the same order
     # (and see runtime/device.py: choose_vector_functions).
     os.environ.setdefault("MKL_DYNAMIC", "FALSE")
