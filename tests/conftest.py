@@ -152,7 +152,7 @@ def edited(finished, tmp_path) -> Checkout:
 def simulated(tmp_path_factory) -> Checkout:
     """A copy in which every product of the smallest experiment with simulators has been made. Read only."""
     from worldmodels.config.load import load_config
-    from worldmodels.config.simulator_blocks import simulator_products
+    from worldmodels.config.simulator_products import simulator_products
 
     checkout = Checkout(tmp_path_factory.mktemp("simulated") / "checkout")
     result = checkout.snakemake(

@@ -16,7 +16,7 @@ from worldmodels.config.captions import (
     plain,
 )
 from worldmodels.config.load import load_config
-from worldmodels.config.simulator_blocks import figure_names
+from worldmodels.config.simulator_products import figure_names
 from worldmodels.figures.claims_page import REPOSITORY
 
 CONFIG = load_config(REPOSITORY / "config.yaml")

@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from worldmodels.config import simulator_blocks
+from worldmodels.config import simulator_blocks, simulator_files, simulator_products
 from worldmodels.config.acvp_presets import CURRICULA, STEPS
 from worldmodels.config.jobs import experiment_jobs
 from worldmodels.config.load import experiment_options, load_config, read_yaml
@@ -85,10 +85,10 @@ def test_curriculum_becomes_a_chain_of_trainings(config):
         )
     ]
     place = {"experiment": "atari-acvp", "game": "ms-pacman", "seed": "1", "simulator": "acvp-recurrent"}
-    assert simulator_blocks.training_inputs(config, place)["start_from"] == [
+    assert simulator_files.training_inputs(config, place)["start_from"] == [
         "results/atari-acvp/ms-pacman/seed-1/simulators/acvp-recurrent.5-step/weights.safetensors"
     ]
-    scored = simulator_blocks.simulator_files(config, "atari-acvp", "horizon.h5", "ms-pacman")
+    scored = simulator_files.simulator_files(config, "atari-acvp", "horizon.h5", "ms-pacman")
     assert len(scored) == 8 and not any("step/" in path for path in scored)
 
 
@@ -102,7 +102,7 @@ def test_chain_may_begin_at_another_simulator(config):
 def test_equal_simulators_are_taken_over(config, raw):
     """`models_from`: not trained again where name, training and frames are the same, nor scored where scoring is too."""
     folder = "results/{}/ms-pacman/seed-1/simulators/{}/weights.safetensors"
-    files = simulator_blocks.simulator_files(config, "simulators-laptop", "weights.safetensors")
+    files = simulator_files.simulator_files(config, "simulators-laptop", "weights.safetensors")
     own = ("res", "res-independent", "vae-mdn-rnn")
     owners = {name: "simulators-laptop" if name in own else "atari-acvp-laptop" for name in JOINT_TABLE}
     assert files == [folder.format(owner, name) for name, owner in owners.items()]
@@ -124,16 +124,16 @@ def test_equal_simulators_are_taken_over(config, raw):
 def test_weights_and_errors_are_shared_each_where_they_are_the_same(raw, change, trained, scored):
     raw["simulator_experiments"]["mine"] = {"extends": "simulators-laptop", "simulators": ONE_ROW, **change}
     config = load_config(raw)
-    assert simulator_blocks.weights_owner(config, "mine", "acvp-feed-forward") == trained
-    assert simulator_blocks.errors_owner(config, "mine", "acvp-feed-forward") == scored
+    assert simulator_files.weights_owner(config, "mine", "acvp-feed-forward") == trained
+    assert simulator_files.errors_owner(config, "mine", "acvp-feed-forward") == scored
     folder = "ms-pacman/seed-1/simulators/acvp-feed-forward"
-    [errors] = simulator_blocks.simulator_files(config, "mine", "horizon.h5", only_first=True)
+    [errors] = simulator_files.simulator_files(config, "mine", "horizon.h5", only_first=True)
     assert errors == f"results/{scored}/{folder}/horizon.h5"
     [job] = [
         job for job in experiment_jobs(config, "mine") if job.stage == "evaluate_simulator" and job.place["seed"] == "1"
     ]
     assert job.outputs == (errors,) and f"results/{trained}/{folder}/weights.safetensors" in job.inputs
-    assert simulator_blocks.scored_weights(config, job.place) in job.inputs
+    assert simulator_files.scored_weights(config, job.place) in job.inputs
 
 
 def test_rows_may_learn_from_frames_of_their_own(config):
@@ -156,7 +156,7 @@ def test_rows_may_learn_from_frames_of_their_own(config):
     assert "results/data/atari-laptop-ms-pacman/test-000.h5" not in outputs and len(outputs) == len(set(outputs))
     assert [job.place for job in jobs if job.stage == "train_agent"] == [{"agent": "a2c-laptop", "game": "ms-pacman"}]
     paper = config.simulator_experiments["atari-acvp-data"]
-    owners = {row: simulator_blocks.errors_owner(config, "atari-acvp-data", row) for row in paper.scored}
+    owners = {row: simulator_files.errors_owner(config, "atari-acvp-data", row) for row in paper.scored}
     assert owners["acvp-paper"] == "atari-acvp" and owners["acvp-paper-random"] == "atari-acvp-data"
 
 
@@ -236,13 +236,13 @@ def test_unknown_names_get_the_nearest(config):
     with pytest.raises(UserError, match=r"no experiment 'atari-res-smok'. Did you mean 'atari-res-smoke'"):
         experiment_options(config, "atari-res-smok")
     with pytest.raises(UserError, match=r"no simulator 'pdt-0-10'. Did you mean 'pdt-0-100'"):
-        simulator_blocks.simulator_entry(config, "atari-res-smoke", "pdt-0-10")
+        simulator_files.simulator_entry(config, "atari-res-smoke", "pdt-0-10")
     with pytest.raises(UserError, match=r"no game 'pomg'. Did you mean 'pong'"):
-        simulator_blocks.game_dataset(config, "atari-res-smoke", "pomg")
+        simulator_files.game_dataset(config, "atari-res-smoke", "pomg")
     with pytest.raises(
         UserError, match=r"no figure 'eror'; it has error, training, speed, schemes, frames, agent, strip-pong"
     ):
-        simulator_blocks.figure_inputs(config, "atari-res-smoke", "eror")
+        simulator_products.figure_inputs(config, "atari-res-smoke", "eror")
 
 
 def test_agent_inside_is_the_named_one_or_the_data_sets(config):
@@ -261,32 +261,32 @@ def test_agent_inside_is_the_named_one_or_the_data_sets(config):
     assert len(paper) == 10 * 3 and paper[0].inputs[1] == "results/agents/dqn/bowling/agent.safetensors"
     assert paper[0].block.chain_periods == [1, 5, 10, 50, 100] and paper[0].block.task.actions == "full"
     with pytest.raises(UserError, match="no agent acts inside the simulators of 'atari-res-grey'"):
-        simulator_blocks.agent_play_of(config, "atari-res-grey")
+        simulator_files.agent_play_of(config, "atari-res-grey")
 
 
 def test_saliency_is_drawn_where_an_agent_sees_predictions(config, raw):
     """A figure a game, of the first training seed and of all simulators in which the agent acts."""
-    assert simulator_blocks.figure_inputs(config, "atari-res-smoke", "saliency-pong") == {
+    assert simulator_products.figure_inputs(config, "atari-res-smoke", "saliency-pong") == {
         "moments": [f"results/atari-res-smoke/pong/seed-1/agent/{name}.h5" for name in ("pdt-0-100", "independent")],
         "acting": ["results/agents/dqn-smoke/pong/agent.safetensors"],
     }
-    assert not [name for name in simulator_blocks.figure_names(config, "atari-res-grey") if "saliency" in name]
+    assert not [name for name in simulator_products.figure_names(config, "atari-res-grey") if "saliency" in name]
     play = {"agent": "dqn-smoke", "simulators": ["pdt-0"], "chain_periods": [1]}
     raw["simulator_experiments"]["mine"] = {"extends": "atari-res-smoke", "agent_play": play, "training_seeds": [4, 2]}
-    assert "saliency-pong" not in simulator_blocks.figure_names(load_config(raw), "mine"), "all frames are real"
+    assert "saliency-pong" not in simulator_products.figure_names(load_config(raw), "mine"), "all frames are real"
     play["chain_periods"] = [1, 2]
     several = load_config(raw)
-    assert "saliency-pong" in simulator_blocks.figure_names(several, "mine")
-    kept = simulator_blocks.figure_inputs(several, "mine", "saliency-pong")["moments"]
+    assert "saliency-pong" in simulator_products.figure_names(several, "mine")
+    kept = simulator_products.figure_inputs(several, "mine", "saliency-pong")["moments"]
     assert kept == ["results/mine/pong/seed-4/agent/pdt-0.h5"]
 
 
 def test_scoring_reads_other_frames_than_training(config):
     place = {"experiment": "atari-res", "game": "pong", "seed": "1", "simulator": "pdt-0"}
-    train = simulator_blocks.training_inputs(config, place)["shards"]
-    test = simulator_blocks.test_shards(config, "atari-res", "pong")
+    train = simulator_files.training_inputs(config, place)["shards"]
+    test = simulator_files.test_shards(config, "atari-res", "pong")
     assert (len(train), len(test)) == (50, 10) and not set(train) & set(test)
-    online = simulator_blocks.training_inputs(
+    online = simulator_files.training_inputs(
         config, {**place, "experiment": "atari-res-online-smoke", "simulator": "pdt-0-100"}
     )
     assert online == {"agent": ["results/agents/dqn-smoke/pong/agent.safetensors"]}

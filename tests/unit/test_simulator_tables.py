@@ -8,11 +8,11 @@ import pytest
 import torch
 from matplotlib import pyplot as plt
 
-from worldmodels.config import simulator_blocks
+from worldmodels.config import simulator_products
 from worldmodels.config.atari_blocks import game_label
 from worldmodels.config.load import load_config
-from worldmodels.config.simulator_blocks import figure_inputs, figure_names
 from worldmodels.config.simulator_experiments import SimulatorEntry
+from worldmodels.config.simulator_products import figure_inputs, figure_names
 from worldmodels.config.simulators import RESOptions
 from worldmodels.config.video import convolution
 from worldmodels.errors import UserError
@@ -109,7 +109,7 @@ def test_table_has_speeds_where_simulators_were_timed(tmp_path):
 
 def test_joint_tables_have_speeds():
     for name in ("simulators", "simulators-laptop"):
-        assert simulator_blocks.table_inputs(CONFIG, name)["speed"] == [f"results/{name}/speed.csv"]
+        assert simulator_products.table_inputs(CONFIG, name)["speed"] == [f"results/{name}/speed.csv"]
         assert CONFIG.simulator_experiments[name].evaluation.speed_batches == [1, 64]
 
 

@@ -12,7 +12,7 @@ import pytest
 from rocrate.rocrate import ROCrate
 
 from worldmodels.config.load import load_config
-from worldmodels.config.simulator_blocks import simulator_products
+from worldmodels.config.simulator_products import simulator_products
 from worldmodels.figures.claims_page import REPOSITORY
 from worldmodels.figures.crate import result_files
 

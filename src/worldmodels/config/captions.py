@@ -11,8 +11,8 @@ from worldmodels.config.blocks import hopeless_after
 from worldmodels.config.datasets import DatasetOptions
 from worldmodels.config.experiments import Config, ExperimentOptions
 from worldmodels.config.load import experiment_options, simulator_experiment
-from worldmodels.config.simulator_blocks import weights_owner
 from worldmodels.config.simulator_experiments import SimulatorExperiment
+from worldmodels.config.simulator_files import weights_owner
 
 FIGURE_TITLES = {
     "evolution": "Evolution of the controllers",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from worldmodels.config import atari_blocks, blocks, dag, simulator_blocks
+from worldmodels.config import atari_blocks, blocks, dag, simulator_blocks, simulator_files, simulator_products
 from worldmodels.config.datasets import DatasetOptions
 from worldmodels.config.experiments import Config, Variant
 from worldmodels.config.load import experiment_options
@@ -58,7 +58,7 @@ FILES = {
         "results/agents/{agent}/{game}/train_agent.log",
     ),
     "train_simulator": _of_simulator("train_simulator", "weights.safetensors", "metrics.csv"),
-    "evaluate_simulator": _of_simulator("evaluate_simulator", simulator_blocks.ERRORS),
+    "evaluate_simulator": _of_simulator("evaluate_simulator", simulator_files.ERRORS),
     "tabulate_agents": _in_experiment("tabulate_agents", "agents.csv", "agents.md"),
     "time_simulators": _in_experiment("time_simulators", "speed.csv"),
     "tabulate_simulators": _in_experiment("tabulate_simulators", "table.csv", "table.md", "table.tex"),
@@ -190,18 +190,18 @@ def _simulators(config: Config, experiment: str) -> Iterator[Job]:
     options = config.simulator_experiments[experiment]
     games = [atari_blocks.game_label(game) for game in options.games]
     for game in games:
-        test = tuple(simulator_blocks.test_shards(config, experiment, game))
+        test = tuple(simulator_files.test_shards(config, experiment, game))
         yield from _atari_frames(config, experiment, game)
         for simulator in options.simulators:
             for seed in options.training_seeds:
                 place = {"game": game, "simulator": simulator, "seed": str(seed)}
-                owner = simulator_blocks.weights_owner(config, experiment, simulator)
-                read = simulator_blocks.training_inputs(config, {"experiment": owner, **place})
+                owner = simulator_files.weights_owner(config, experiment, simulator)
+                read = simulator_files.training_inputs(config, {"experiment": owner, **place})
                 inputs = tuple(path for paths in read.values() for path in paths)
                 trained = _job(config, "train_simulator", inputs, experiment=owner, **place)
                 yield trained
                 if simulator in options.scored:
-                    owner = simulator_blocks.errors_owner(config, experiment, simulator)
+                    owner = simulator_files.errors_owner(config, experiment, simulator)
                     yield _job(config, "evaluate_simulator", (trained.outputs[0], *test), experiment=owner, **place)
     yield from _agent_inside(config, experiment)
     yield from _simulator_report(config, experiment, games)
@@ -210,8 +210,8 @@ def _simulators(config: Config, experiment: str) -> Iterator[Job]:
 def _atari_frames(config: Config, experiment: str, game: str) -> Iterator[Job]:
     """The shards of a game that an experiment reads, after the agents that play them where the workflow trains those."""
     options = config.simulator_experiments[experiment]
-    learned = [simulator_blocks.train_shards(config, experiment, game, name) for name in options.simulators]
-    tested = simulator_blocks.test_shards(config, experiment, game)
+    learned = [simulator_files.train_shards(config, experiment, game, name) for name in options.simulators]
+    tested = simulator_files.test_shards(config, experiment, game)
     for dataset in options.datasets:
         agent = atari_blocks.agent_file(config, f"{dataset}-{game}")
         yield from _trained_agent(config, agent) if agent is not None else ()
@@ -233,30 +233,30 @@ def _trained_agent(config: Config, path: str) -> Iterator[Job]:
 
 
 def _simulator_report(config: Config, experiment: str, games: list[str]) -> Iterator[Job]:
-    tabulated = simulator_blocks.table_inputs(config, experiment)
+    tabulated = simulator_products.table_inputs(config, experiment)
     paths = tuple(path for group in tabulated.values() for path in group)
     yield _job(config, "tabulate_simulators", paths, experiment=experiment)
-    scores = [simulator_blocks.agent_score_files(config, experiment, name) for name in ("score.json", "episodes.csv")]
+    scores = [simulator_files.agent_score_files(config, experiment, name) for name in ("score.json", "episodes.csv")]
     if scores[0]:
         yield _job(config, "tabulate_agents", (*scores[0], *scores[1]), experiment=experiment)
-    timed = simulator_blocks.timed_weights(config, experiment)
+    timed = simulator_files.timed_weights(config, experiment)
     yield _job(config, "time_simulators", tuple(timed), experiment=experiment)
-    for figure in simulator_blocks.figure_names(config, experiment):
-        drawn = simulator_blocks.figure_inputs(config, experiment, figure)
+    for figure in simulator_products.figure_names(config, experiment):
+        drawn = simulator_products.figure_inputs(config, experiment, figure)
         paths = tuple(path for group in drawn.values() for path in group)
         yield _job(config, "plot_simulators", paths, experiment=experiment, figure=figure)
     for game in games:
-        shown = simulator_blocks.shown_inputs(config, experiment, game)
+        shown = simulator_products.shown_inputs(config, experiment, game)
         paths = tuple(path for group in shown.values() for path in group)
         yield _job(config, "film_simulator", paths, experiment=experiment, game=game)
 
 
 def _agent_inside(config: Config, experiment: str) -> Iterator[Job]:
     """An agent acts inside simulators, if the experiment says so."""
-    for game, seed, simulator in simulator_blocks.played(config, experiment):
-        yield from _trained_agent(config, simulator_blocks.acting_agent(config, experiment, game))
+    for game, seed, simulator in simulator_files.played(config, experiment):
+        yield from _trained_agent(config, simulator_files.acting_agent(config, experiment, game))
         place = {"experiment": experiment, "game": game, "seed": str(seed), "simulator": simulator}
-        yield _job(config, "play_agent", tuple(simulator_blocks.play_inputs(config, place).values()), **place)
+        yield _job(config, "play_agent", tuple(simulator_files.play_inputs(config, place).values()), **place)
 
 
 def _shards(config: Config, dataset: str) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from rocrate.model.entity import Entity
 from rocrate.model.person import Person
 from rocrate.rocrate import ROCrate
 
-from worldmodels.config import captions, dag, simulator_blocks
+from worldmodels.config import captions, dag, simulator_files, simulator_products
 from worldmodels.config.experiments import Config
 from worldmodels.config.load import experiment_options, load_config
 from worldmodels.config.options import Options
@@ -37,9 +37,9 @@ FORMATS = {
 def result_files(config: Config, experiment: str) -> Iterator[str]:
     """Paths of everything that people look at, and of the episodes, errors and histories behind it."""
     if experiment in config.simulator_experiments:
-        yield from simulator_blocks.simulator_products(config, experiment)
-        yield from simulator_blocks.simulator_files(config, experiment, simulator_blocks.ERRORS)
-        yield from simulator_blocks.simulator_files(config, experiment, "metrics.csv", stages=True)
+        yield from simulator_products.simulator_products(config, experiment)
+        yield from simulator_files.simulator_files(config, experiment, simulator_files.ERRORS)
+        yield from simulator_files.simulator_files(config, experiment, "metrics.csv", stages=True)
     else:
         yield from _agent_files(config, experiment)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from worldmodels.config import dag, jobs, simulator_blocks
+from worldmodels.config import dag, jobs, simulator_files
 from worldmodels.config.atari_blocks import atari_dataset, game_label
 from worldmodels.config.experiments import Config
 from worldmodels.config.load import experiment_options, nearest, simulator_experiment
@@ -116,9 +116,9 @@ def _video(config: Config, request: Request, closing: ExitStack) -> Playable:
         raise UserError(
             f"{request.experiment} has no game '{game}'.{nearest(game, labels)} It has: {', '.join(labels)}."
         )
-    folder = simulator_blocks.simulator_folder(config, request.experiment, game, request.training_seed, name)
+    folder = simulator_files.simulator_folder(config, request.experiment, game, request.training_seed, name)
     path = Path(folder, "weights.safetensors")
-    shards = [Path(shard) for shard in simulator_blocks.test_shards(config, request.experiment, game)]
+    shards = [Path(shard) for shard in simulator_files.test_shards(config, request.experiment, game)]
     for needed in (path, *shards):
         if not needed.exists():
             raise UserError(f"{needed} is not built: snakemake --cores all {needed}")
@@ -134,7 +134,7 @@ def _video(config: Config, request: Request, closing: ExitStack) -> Playable:
     knows_rewards = model.predict_reward and model.reward_target == "value"
     views: list[View] = [DreamView(simulator, begin, request.temperature or 1.0, knows_rewards)]
     if request.real:
-        dataset, rom = atari_dataset(config, simulator_blocks.game_dataset(config, request.experiment, game))
+        dataset, rom = atari_dataset(config, simulator_files.game_dataset(config, request.experiment, game))
         views.append(closing.enter_context(RealView(AtariOptions(game=rom, **dataset.rules.model_dump()))))
     keyboard = atari_keyboard(held_out.windows.store.action_codes)
     return Playable(views, keyboard, RATES["atari"], f"{game}, imagined by {name}")
