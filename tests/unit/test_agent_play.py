@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from worldmodels.models.atari_agent import load_agent, save_agent
 from worldmodels.models.video.files import build_network
 from worldmodels.runtime.weights import save_weights
 from worldmodels.simulators.agent_play import RealGames, frames_of_agent, play_chain
+from worldmodels.simulators.fit import Origin
 from worldmodels.simulators.video import VideoSimulator
 from worldmodels.stages import play_agent
 
@@ -121,8 +123,15 @@ def test_frames_of_simulators_are_seen_as_those_of_the_game():
 
 
 def test_simulator_of_another_action_set_is_refused(agent):
-    with pytest.raises(UserError, match="the simulator has 6 actions, but the game 18"):
+    with pytest.raises(UserError, match="has 18 actions here, but the simulator has 6"):
         play_chain(copying(actions=6), games(agent), 4, 3, 5)
+
+
+def test_simulator_of_another_game_is_refused(agent):
+    foreign = copying()
+    foreign.origin = Origin(Path("mine/weights.safetensors"), "seaquest")
+    with pytest.raises(UserError, match=f"mine/weights.safetensors was trained on seaquest, not on {TASK.game}"):
+        play_chain(foreign, games(agent), 4, 3, 5)
 
 
 def run_stage(folder, agent, name):

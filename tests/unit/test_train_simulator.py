@@ -85,7 +85,7 @@ def test_killed_process_goes_on_to_the_same_weights(shards, caplog):
 @pytest.mark.parametrize(
     ("model", "problem"),
     [
-        ({"actions": 4}, "games with 6 actions, but the simulator has 4"),
+        ({"actions": 4}, "has 6 actions here, but the simulator has 4"),
         ({"height": 8, "width": 12}, "no frames of 8x12 can be made"),
         ({"height": 210, "width": 160}, "x1, but the simulator's 210x160x1: set model.height"),
     ],

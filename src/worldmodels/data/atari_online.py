@@ -17,7 +17,7 @@ from worldmodels.data.atari_play import Play, Rows
 from worldmodels.data.atari_windows import PREFETCHED, ScreenDecoder
 from worldmodels.data.prefetch import prefetch
 from worldmodels.data.windows import Windows
-from worldmodels.envs.atari.screens import parse_resolution
+from worldmodels.envs.atari.screens import GameFacts, parse_resolution
 from worldmodels.errors import UserError
 from worldmodels.runtime.space import require_memory
 from worldmodels.seeds import COLLECTION_SEEDS, generator
@@ -54,19 +54,10 @@ class OnlineWindows:
             )
 
     @property
-    def frame_shape(self) -> tuple[int, int, int]:
-        """(H, W, C)."""
-        return self.resolution.shape(self._play.screen_shape)
-
-    @property
-    def game(self) -> str:
-        """ALE's name of the game."""
-        return self.options.task.game
-
-    @property
-    def actions_count(self) -> int:
-        """Number of actions in the set."""
-        return len(self._play.action_codes)
+    def facts(self) -> GameFacts:
+        """The game, at the windows' resolution."""
+        shape = self.resolution.shape(self._play.screen_shape)
+        return GameFacts(self.options.task.game, len(self._play.action_codes), shape)
 
     def _begin(self, first: int) -> None:
         """Begin new games, whose episodes are those of batch `first`."""

@@ -16,7 +16,14 @@ from worldmodels.data.atari import AtariStore
 from worldmodels.data.prefetch import prefetch
 from worldmodels.data.windows import Windows
 from worldmodels.envs.atari.colours import grey_table
-from worldmodels.envs.atari.screens import Resolution, look_up, look_up_on_device, make_frames, parse_resolution
+from worldmodels.envs.atari.screens import (
+    GameFacts,
+    Resolution,
+    look_up,
+    look_up_on_device,
+    make_frames,
+    parse_resolution,
+)
 from worldmodels.errors import UserError
 from worldmodels.seeds import generator
 
@@ -72,19 +79,9 @@ class AtariWindows:
         return int(self._ends[-1])
 
     @property
-    def frame_shape(self) -> tuple[int, int, int]:
-        """(H, W, C)."""
-        return self.resolution.shape(self.store.screen_shape)
-
-    @property
-    def game(self) -> str:
-        """ALE's name of the game."""
-        return self.store.game
-
-    @property
-    def actions_count(self) -> int:
-        """Number of actions in the set."""
-        return self.store.actions_count
+    def facts(self) -> GameFacts:
+        """The game, at the windows' resolution."""
+        return GameFacts(self.store.game, self.store.actions_count, self.resolution.shape(self.store.screen_shape))
 
     def first_row(self, window: int) -> int:
         """Row of the store where a window, numbered from 0 to count - 1, begins."""

@@ -22,10 +22,10 @@ from worldmodels.data.atari_windows import ScreenDecoder
 from worldmodels.envs.atari.colours import LUMINANCE, Colours
 from worldmodels.envs.atari.emulator import Console
 from worldmodels.envs.atari.eyes import SIZE, Eyes, grey_frames
-from worldmodels.envs.atari.screens import parse_resolution, require_frame_shape, resolution_of_frames, shrink
-from worldmodels.errors import UserError
+from worldmodels.envs.atari.screens import GameFacts, parse_resolution, resolution_of_frames, shrink
 from worldmodels.models.atari_agent import choose_actions
 from worldmodels.seeds import generator
+from worldmodels.simulators.fit import require_fit
 from worldmodels.simulators.moments_file import Moment
 from worldmodels.simulators.noise import RowStreams
 from worldmodels.simulators.prediction_error import frame_error
@@ -72,7 +72,7 @@ class RealGames:
     """
 
     def __init__(self, agent: Path, options: AtariShardOptions, seeds: Sequence[int]) -> None:
-        self.seeds = list(seeds)
+        self.seeds, self.name = list(seeds), options.task.game
         self.players = [Player(number, Console(options.task), generator("unused")) for number in range(len(seeds))]
         for player, seed in zip(self.players, seeds, strict=True):
             player.begin(seed, 0)
@@ -126,15 +126,11 @@ def play_chain(
 ) -> ChainPlay:
     """Play fresh games to their ends, or `steps` steps, with a real frame every `chain_period` steps after the warm-up.
 
-    between: called before each step. Raises UserError when the simulator has another number of actions than the game.
+    between: called before each step. Raises UserError when the simulator was made for other actions, frames or games.
     """
-    if simulator.action_size != games.actions:
-        raise UserError(
-            f"the simulator has {simulator.action_size} actions, but the game {games.actions}. Set model.actions and train "
-            "it again."
-        )
     resolution = parse_resolution(resolution_of_frames(*simulator.frame_shape))
-    require_frame_shape(resolution.shape(games.screens.shape[1:]), simulator.frame_shape)
+    game = GameFacts(games.name, games.actions, resolution.shape(games.screens.shape[1:]))
+    require_fit(game, simulator.action_size, simulator.frame_shape, simulator.origin)
     chain = _Chain(simulator, games, chain_period, warm_up)
     for _ in range(steps):
         between()

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from worldmodels.config.models import ControllerOptions
 from worldmodels.models.world_model import RowNoise
+from worldmodels.simulators.fit import Origin
 
 
 class State(Protocol):
@@ -71,6 +72,11 @@ class ScoredSimulator(Simulator[Any], Protocol):
     @property
     def frame_shape(self) -> tuple[int, int, int]:
         """(H, W, C) of its frames."""
+        ...
+
+    @property
+    def origin(self) -> Origin | None:
+        """Its weights file and their game; None for one that was not read from a file."""
         ...
 
     @property

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from worldmodels.data.atari_windows import AtariWindows
 from worldmodels.data.windows import Windows
-from worldmodels.envs.atari.screens import require_frame_shape, resolution_of_frames
-from worldmodels.errors import UserError
+from worldmodels.envs.atari.screens import resolution_of_frames
+from worldmodels.simulators.fit import require_fit
 from worldmodels.simulators.noise import RowStreams
 from worldmodels.simulators.protocol import ScoredSimulator
 
@@ -22,7 +22,7 @@ class HeldOut:
     """Sequences of `steps` steps from a data set's test shards, as one simulator sees them.
 
     Sequence n is the same window of the same episode for every simulator. Raises UserError when the simulator has
-    another number of actions, or other frames, than the data set.
+    another number of actions, or other frames, than the data set, or learned from another game.
     """
 
     def __init__(self, shards: list[Path], simulator: ScoredSimulator, steps: int, batch_size: int) -> None:
@@ -30,12 +30,7 @@ class HeldOut:
         words = ("held-out sequences",)
         self.simulator, self.batch_size = simulator, batch_size
         self.windows = AtariWindows(shards, batch_size, steps, words, resolution, simulator.device)
-        if self.windows.actions_count != simulator.action_size:
-            raise UserError(
-                f"the simulator has {simulator.action_size} actions, but {shards[0].parent} has "
-                f"{self.windows.actions_count}. Set model.actions and train it again."
-            )
-        require_frame_shape(self.windows.frame_shape, simulator.frame_shape)
+        require_fit(self.windows.facts, simulator.action_size, simulator.frame_shape, simulator.origin)
 
     def batch(self, number: int) -> Windows:
         """Batch `number`."""

@@ -21,6 +21,7 @@ from worldmodels.data.windows import Windows
 from worldmodels.models.video.files import load_network
 from worldmodels.models.video.network import VideoNetwork
 from worldmodels.models.world_model import RowNoise
+from worldmodels.simulators.fit import Origin, origin_of
 
 
 @dataclass(frozen=True)
@@ -58,14 +59,15 @@ def where_rows(rows: Tensor, one: Tensor, other: Tensor) -> Tensor:
 class VideoSimulator:
     """A network in use: random slopes are their means.
 
-    network: the trained simulator. starts: windows on whose first frames `start` begins, if it is used.
+    network: the trained simulator. starts: windows on whose first frames `start` begins, if it is used. origin: the file that it
+    was read from.
     """
 
     noise_size = 1  # which of the windows a dream starts on
     discrete = True
 
-    def __init__(self, network: VideoNetwork, starts: Windows | None = None) -> None:
-        self.network, self.starts = network.eval(), starts
+    def __init__(self, network: VideoNetwork, starts: Windows | None = None, origin: Origin | None = None) -> None:
+        self.network, self.starts, self.origin = network.eval(), starts, origin
         self.options = network.options
         self.action_size = self.options.actions
         self.renders_each_step = self.options.feedback == "frame"
@@ -207,4 +209,4 @@ class VideoSimulator:
 
 def load(path: Path, device: torch.device, starts: Windows | None = None) -> VideoSimulator:
     """Read a simulator from its weights file. Raises UserError when the file is damaged or holds no simulator of video."""
-    return VideoSimulator(load_network(path).to(device), starts)
+    return VideoSimulator(load_network(path).to(device), starts, origin_of(path))

@@ -6,7 +6,6 @@ from typing import ClassVar
 import torch
 
 from worldmodels.config.simulator_blocks import EvaluateSimulatorBlock, simulator_modules
-from worldmodels.models.video.files import require_game
 from worldmodels.runtime.device import resolve_device
 from worldmodels.runtime.progress import Progress
 from worldmodels.simulators.costs import costs_of
@@ -37,7 +36,6 @@ class EvaluateSimulator(Stage):
         block = self.block()
         simulator = load_simulator(self.weights, resolve_device(self.device))
         held_out = HeldOut(self.shards, simulator, block.warm_up + block.horizon, block.batch_size)
-        require_game(self.weights, held_out.windows.game)
         parts, first = self._restored()
         done = sum(len(part.errors) for part in parts)
         with Progress("evaluate_simulator", block.sequences, "sequences", self.state, done) as progress:

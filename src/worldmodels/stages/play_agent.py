@@ -16,7 +16,6 @@ from worldmodels.config.atari import AtariShardOptions
 from worldmodels.config.simulator_blocks import PlayAgentBlock, simulator_modules
 from worldmodels.figures.simulator_films import agent_film
 from worldmodels.figures.videos import write_mp4
-from worldmodels.models.video.files import require_game
 from worldmodels.runtime.device import resolve_device
 from worldmodels.runtime.files import write_text
 from worldmodels.runtime.progress import Progress
@@ -57,7 +56,6 @@ class PlayAgent(Stage):
     def run(self) -> None:
         """Play with each chain period, the longest last, which is filmed."""
         block = self.block()
-        require_game(self.weights, block.task.game)
         simulator = load_simulator(self.weights, resolve_device(self.device))
         runs = [("random", 1), *(("agent", period) for period in sorted(set(block.chain_periods)))]
         found = self.state.load()

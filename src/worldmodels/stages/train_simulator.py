@@ -20,10 +20,10 @@ from worldmodels.data.atari_windows import AtariWindows, ScreenDecoder
 from worldmodels.data.schemes import observed_flags
 from worldmodels.data.subsequences import WindowSource, subsequences
 from worldmodels.data.windows import Windows
-from worldmodels.envs.atari.screens import require_frame_shape, resolution_of_frames
+from worldmodels.envs.atari.screens import resolution_of_frames
 from worldmodels.errors import UserError
 from worldmodels.models.centred_rmsprop import CentredRMSProp
-from worldmodels.models.video.files import build_network, continue_from, require_game
+from worldmodels.models.video.files import build_network, continue_from
 from worldmodels.models.video.losses import simulator_losses, warmed_up
 from worldmodels.models.video.network import VideoNetwork
 from worldmodels.runtime.device import autocast, matmul_dtype, resolve_device
@@ -31,6 +31,7 @@ from worldmodels.runtime.files import file_checksum
 from worldmodels.runtime.state import StateFolder
 from worldmodels.runtime.weights import save_weights
 from worldmodels.seeds import integer_seed
+from worldmodels.simulators.fit import origin_of, require_fit
 from worldmodels.stages.stage import Seed, Stage, input_file, output_file
 from worldmodels.stages.stage import main as run_stage
 from worldmodels.training import (
@@ -88,20 +89,14 @@ class TrainSimulator(Stage):
         device = resolve_device(self.device)
         words = ("train_simulator", self.seed)
         windows = self.open_windows(training, words, device)
-        if windows.actions_count != training.model.actions:
-            raise UserError(
-                f"the frames are of games with {windows.actions_count} actions, but the simulator has "
-                f"{training.model.actions}. Set model.actions, or collect with the other action set."
-            )
         model = training.model
-        require_frame_shape(windows.frame_shape, (model.height, model.width, model.channels))
-        if self.start_from is not None:
-            require_game(self.start_from, windows.game)
+        origin = None if self.start_from is None else origin_of(self.start_from)
+        require_fit(windows.facts, model.actions, (model.height, model.width, model.channels), origin)
         first = first_frames(windows).cpu()
         network, history = fit_simulator(training, windows.iterate, first, words, self.state, device, self.start_from)
         write_metrics(self.metrics, history)
         inputs = {} if self.start_from is None else {"start_from": file_checksum(self.start_from)}
-        told = {"game": windows.game, **how_it_went(training, history)}
+        told = {"game": windows.facts.name, **how_it_went(training, history)}
         save_weights(self.weights, network, model.kind, model, inputs, told)
 
     def open_windows(

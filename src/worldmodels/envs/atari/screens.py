@@ -57,14 +57,12 @@ def resolution_of_frames(height: int, width: int, channels: int) -> str:
     return f"{colour}{height}"
 
 
-def require_frame_shape(found: tuple[int, ...], wanted: tuple[int, ...]) -> None:
-    """Raise UserError unless a game's frames (H, W, C) are those of a simulator: some games' screens are 250x160."""
-    if tuple(found) != tuple(wanted):
-        sizes = ["x".join(map(str, shape)) for shape in (found, wanted)]
-        raise UserError(
-            f"the game's frames are {sizes[0]}, but the simulator's {sizes[1]}: set model.height and model.width to one size, "
-            "such as 84, to which every game's screen is resized."
-        )
+class GameFacts(NamedTuple):
+    """A game, as a data set stores it or an emulator plays it, at a simulator's resolution."""
+
+    name: str  # ALE's
+    actions: int  # in the set
+    frame_shape: tuple[int, ...]  # (H, W, C)
 
 
 def look_up(screens: np.ndarray, table: np.ndarray) -> Tensor:

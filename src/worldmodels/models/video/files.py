@@ -10,7 +10,7 @@ from worldmodels.config.simulators import OPTIONS_OF_KIND, network_module
 from worldmodels.config.video import VideoOptions, weights_differ
 from worldmodels.errors import UserError
 from worldmodels.models.video.network import VideoNetwork
-from worldmodels.runtime.weights import read_kind, read_metadata, read_record, read_tensors
+from worldmodels.runtime.weights import read_kind, read_metadata, read_tensors
 
 
 def build_network(options: VideoOptions) -> VideoNetwork:
@@ -46,13 +46,6 @@ def continue_from(path: Path, network: VideoNetwork) -> None:
             f"{path} holds weights of another network ({', '.join(differences)}): start from one with the same model options."
         )
     _take(path, network, read_tensors(path), strict=False)
-
-
-def require_game(path: Path, game: str) -> None:
-    """Raise UserError where weights say that they were trained on another game: most games have the same 18 actions."""
-    trained = read_record(path).get("training", {}).get("game", game)
-    if trained != game:
-        raise UserError(f"{path} was trained on {trained}, not on {game}. Name the weights of that game.")
 
 
 def _take(path: Path, network: VideoNetwork, tensors: dict[str, Tensor], strict: bool) -> None:
