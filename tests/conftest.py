@@ -160,3 +160,19 @@ def simulated(tmp_path_factory) -> Checkout:
     )
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-6000:]
     return checkout
+
+
+@pytest.fixture(scope="session")
+def display():
+    """A virtual display, as environment variables."""
+    missing = [name for name in ("Xvfb", "xdotool") if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"a virtual display needs {' and '.join(missing)}: apt install xvfb xdotool")
+    reader, writer = os.pipe()
+    words = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1280x800x24", "-nolisten", "tcp"]
+    with subprocess.Popen(words, pass_fds=[writer], stderr=subprocess.DEVNULL) as server:
+        os.close(writer)
+        with os.fdopen(reader) as told:
+            number = told.readline().strip()
+        yield {"DISPLAY": f":{number}", "SDL_VIDEODRIVER": "x11"}
+        server.terminate()

@@ -23,6 +23,7 @@ from worldmodels.data.atari import (
 from worldmodels.data.atari_collection import ShardCollection, collect_atari_shard, episode_seed
 from worldmodels.data.atari_online import OnlineWindows
 from worldmodels.data.atari_windows import AtariWindows
+from worldmodels.envs.atari import AtariGame
 from worldmodels.envs.atari.colours import read_both
 from worldmodels.envs.atari.emulator import Console
 from worldmodels.envs.atari.eyes import grey_frames
@@ -68,6 +69,17 @@ def test_replayed_episodes_are_the_stored_ones(shard):
             assert facts == [step.reward, step.ended, step.life_lost]
         assert actions[-1] == NO_ACTION
     assert store.facts("rewards", 0, 400).max() >= 10
+
+
+def test_history_leads_to_any_row(shard):
+    """A game that is put where a recorded episode was shows what was recorded there; also in a second shard."""
+    store = AtariStore([shard, shard])
+    rows = [0, 5, int(store.episode_offsets[2]), int(store.episode_offsets[3]) - 1, 399, 400, 700]
+    with AtariGame(PACMAN) as game:
+        for row in rows:
+            noops, actions = store.history(row)
+            assert NO_ACTION not in actions and len(actions) <= row
+            assert np.array_equal(game.replay(noops, actions.tolist()), store.colours[store.screens(row, row + 1)[0]])
 
 
 def test_shifting_actions_by_one_would_be_seen(shard):

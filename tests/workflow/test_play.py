@@ -1,7 +1,5 @@
 """A person plays: a real window on a virtual display, and real key events."""
 
-import os
-import shutil
 import subprocess
 import sys
 import time
@@ -9,47 +7,9 @@ import time
 import imageio.v2 as imageio
 import numpy as np
 import pytest
+from player import Player
 
 pytestmark = [pytest.mark.workflow, pytest.mark.doom, pytest.mark.timeout(1800)]
-
-
-@pytest.fixture(scope="module")
-def display():
-    missing = [name for name in ("Xvfb", "xdotool") if shutil.which(name) is None]
-    if missing:
-        pytest.skip(f"a virtual display needs {' and '.join(missing)}: apt install xvfb xdotool")
-    reader, writer = os.pipe()
-    words = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1280x800x24", "-nolisten", "tcp"]
-    with subprocess.Popen(words, pass_fds=[writer], stderr=subprocess.DEVNULL) as server:
-        os.close(writer)
-        with os.fdopen(reader) as told:
-            number = told.readline().strip()
-        yield {"DISPLAY": f":{number}", "SDL_VIDEODRIVER": "x11"}
-        server.terminate()
-
-
-class Player:
-    """A running `play`, and the keyboard in front of it."""
-
-    def __init__(self, checkout, display, *words):
-        self.environment = checkout.environment | display
-        command = [sys.executable, "-m", "worldmodels", "play", *words]
-        settings = {"cwd": checkout.folder, "env": self.environment, "text": True}
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **settings)
-
-    def wait(self):
-        """Wait for the window; keys go to the one under the pointer, as no window manager says otherwise."""
-        assert "arrows" in self.process.stdout.readline()
-        time.sleep(1)
-        self.xdotool("mousemove", "100", "100")
-
-    def xdotool(self, *words):
-        subprocess.run(["xdotool", *words], env=self.environment, capture_output=True, check=True)
-
-    def end(self):
-        output, errors = self.process.communicate(timeout=400)
-        assert self.process.returncode == 0, errors
-        return output
 
 
 def pictures(path):

@@ -5,16 +5,23 @@ import json
 import re
 import subprocess
 import sys
+import time
 import zipfile
+from contextlib import ExitStack
 
 import h5py
+import imageio.v2 as imageio
+import numpy as np
 import pytest
+from PIL import Image
+from player import Player
 from rocrate.rocrate import ROCrate
 
 from worldmodels.config.load import load_config
 from worldmodels.config.simulator_products import simulator_products
 from worldmodels.figures.claims_page import REPOSITORY
 from worldmodels.figures.crate import result_files
+from worldmodels.play.sources import Request, playable
 
 pytestmark = pytest.mark.workflow
 GAMES, SIMULATORS = 10, 26
@@ -156,6 +163,43 @@ def test_report_has_every_product_with_a_caption_that_states_the_protocol(simula
 
 
 @pytest.mark.timeout(1800)
+def test_simulator_and_its_game_begin_at_the_same_moment(simulated, monkeypatch):
+    """The real game plays the recorded episode again up to where the simulator begins; then both take the same actions."""
+    monkeypatch.chdir(simulated.folder)
+    config = load_config(simulated.folder / "config.yaml")
+    with ExitStack() as closing:
+        dream, real = playable(config, Request(ONLINE, real=True), closing).views
+        for seed in (1, 2):
+            dream.reset(seed)
+            real.reset(seed)
+            height, width = dream.picture.shape[:2]
+            small = Image.fromarray(real.picture).convert("L").resize((width, height), Image.Resampling.BOX)
+            seen = dream.picture[..., 0].astype(np.int16)  # grey
+            assert np.abs(seen - np.asarray(small)).mean() < 3, "what the simulator last saw is what the game shows"
+        before = real.picture
+        for _ in range(5):
+            dream.step(np.array([2.0]))
+            real.step(np.array([2.0]))
+        assert (dream.steps, real.steps) == (5, 5) and not np.array_equal(real.picture, before)
+
+
+def test_keys_play_an_atari_simulator_beside_its_game(simulated, display, tmp_path):
+    player = Player(simulated, display, ONLINE, "--real", "--film", str(tmp_path / "played.mp4"))
+    player.wait()
+    player.xdotool("keydown", "Up")
+    time.sleep(2)
+    player.xdotool("keyup", "Up")
+    player.xdotool("key", "plus")
+    player.xdotool("key", "r")
+    time.sleep(0.5)
+    player.xdotool("key", "Escape")
+    told = player.end()
+    steps = int(told.split("real game: ")[1].split()[0])
+    pictures = [picture[::4, ::4].astype(np.int16) for picture in imageio.get_reader(tmp_path / "played.mp4")]
+    assert 0 < steps < len(pictures), "r began another episode"
+    assert np.abs(pictures[0] - pictures[-1]).mean() > 0.5
+
+
 def test_crate_has_every_product_and_what_is_behind_it(simulated, tmp_path):
     command = [sys.executable, "-m", "worldmodels", "crate", ONLINE, "--output", str(tmp_path / "crate.zip")]
     result = subprocess.run([*command, "--directory", str(simulated.folder)], capture_output=True, text=True)

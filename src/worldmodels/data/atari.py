@@ -204,6 +204,14 @@ class AtariStore:
         offset = int(self.starts[shard])
         return self._facts[shard][name][start - offset : stop - offset]
 
+    def history(self, row: int) -> tuple[int, np.ndarray]:
+        """What led to a row: emulator frames of no action, then the actions (n,) of its episode before it."""
+        episode = int(np.searchsorted(self.episode_offsets, row, side="right")) - 1
+        first = int(self.episode_offsets[episode])
+        shard = self._shard_of(row)
+        in_shard = episode - int(np.searchsorted(self.episode_offsets, self.starts[shard]))
+        return int(self._file(shard)["noops"][in_shard]), self.facts("actions", first, row)
+
     def screens(self, start: int, stop: int) -> np.ndarray:
         """Screens start:stop, all of one shard, (stop - start, h, w) uint8. Raises UserError when it is damaged."""
         shard = self._shard_of(start)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from worldmodels.config import dag, jobs, simulator_files
@@ -13,11 +14,12 @@ from worldmodels.config.atari_blocks import atari_dataset, game_label
 from worldmodels.config.experiments import Config
 from worldmodels.config.load import experiment_options, nearest, simulator_experiment
 from worldmodels.config.tasks import AtariOptions, CarRacingOptions, TaskOptions
+from worldmodels.envs.atari import AtariGame
 from worldmodels.errors import UserError
 from worldmodels.models.files import LoadedWorldModel, load_world_model_files
 from worldmodels.models.world_model import WorldModel
 from worldmodels.play.keyboard import Keyboard, atari_keyboard, car_racing_action, take_cover_action
-from worldmodels.play.views import DreamView, RealView, View
+from worldmodels.play.views import DreamView, RealView, View, noise_of
 from worldmodels.simulators.dropout import with_dropout
 from worldmodels.simulators.load import load_simulator
 from worldmodels.simulators.noise import RowStreams
@@ -100,6 +102,11 @@ def _beginning(loaded: LoadedWorldModel, real: RealView | None) -> Callable[[Row
     return WorldModel(model.vision, model.memory, loaded.starts(START_FRAMES)).start
 
 
+def _window(noise: RowStreams) -> int:
+    """Which of START_WINDOWS held-out sequences a dream begins on."""
+    return int(float(noise.draw()[0][0, 0]) * START_WINDOWS)
+
+
 def _video(config: Config, request: Request, closing: ExitStack) -> Playable:
     """A simulator of an Atari game."""
     experiment = simulator_experiment(config, request.experiment)
@@ -127,14 +134,21 @@ def _video(config: Config, request: Request, closing: ExitStack) -> Playable:
     held_out = HeldOut(shards, simulator, warm_up + 1, 1)
 
     def begin(noise: RowStreams) -> Any:
-        windows = held_out.batch(int(float(noise.draw()[0][0, 0]) * START_WINDOWS))
+        windows = held_out.batch(_window(noise))
         return simulator.observe(windows.frames[:, : warm_up + 1], windows.actions[:, :warm_up])
+
+    def begin_real(game: AtariGame, seed: int) -> np.ndarray:
+        """Where the dream of the seed begins: the recorded episode is played again up to there."""
+        recorded = held_out.windows
+        [window] = recorded.numbers(_window(noise_of(seed, simulator)))
+        noops, actions = recorded.store.history(recorded.first_row(int(window)) + warm_up)
+        return game.replay(noops, actions.tolist())
 
     model = experiment.simulators[name].model
     knows_rewards = model.predict_reward and model.reward_target == "value"
     views: list[View] = [DreamView(simulator, begin, request.temperature or 1.0, knows_rewards)]
     if request.real:
         dataset, rom = atari_dataset(config, simulator_files.game_dataset(config, request.experiment, game))
-        views.append(closing.enter_context(RealView(AtariOptions(game=rom, **dataset.rules.model_dump()))))
+        views.append(closing.enter_context(RealView(AtariOptions(game=rom, **dataset.rules.model_dump()), begin_real)))
     keyboard = atari_keyboard(held_out.windows.store.action_codes)
     return Playable(views, keyboard, RATES["atari"], f"{game}, imagined by {name}")

@@ -30,6 +30,11 @@ class View(Protocol):
         """Act (A,) once; nothing happens once it is over."""
 
 
+def noise_of(seed: int, simulator: Simulator[Any]) -> RowStreams:
+    """The random numbers of the dream of a seed."""
+    return RowStreams([("play", seed)], simulator.noise_size, simulator.device)
+
+
 class DreamView:
     """A simulator that is played.
 
@@ -46,7 +51,7 @@ class DreamView:
 
     def reset(self, seed: int) -> None:
         """Dream another dream: its random numbers belong to the seed."""
-        self._noise = RowStreams([("play", seed)], self.simulator.noise_size, self.simulator.device)
+        self._noise = noise_of(seed, self.simulator)
         self._state = self.begin(self._noise)
         self.total: float | None = 0.0 if self._knows_rewards else None
         self.steps, self.over = 0, False
@@ -71,18 +76,22 @@ class DreamView:
 
 
 class RealView(Closing):
-    """The real game. Use as a context manager."""
+    """The real game. Use as a context manager.
+
+    begin: puts the game where the episode of a seed begins, and returns what it shows; the game's own reset by default.
+    """
 
     name = "real game"
 
-    def __init__(self, options: TaskOptions) -> None:
+    def __init__(self, options: TaskOptions, begin: Callable[[Any, int], np.ndarray] | None = None) -> None:
         task = load_task(options.name)
         self._game = task.make_game(options)
+        self._begin = begin or (lambda game, seed: game.reset(seed))
         self._make_frames = frame_maker(task, options)
 
     def reset(self, seed: int) -> None:
         """Begin the episode of `seed`."""
-        self.picture = self._game.reset(seed)
+        self.picture = self._begin(self._game, seed)
         self.total: float | None = 0.0
         self.steps, self.over = 0, False
 

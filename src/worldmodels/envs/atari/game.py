@@ -1,5 +1,7 @@
 """One Atari game behind the interface of all real tasks (envs/games.py), so that many play as a batch."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from worldmodels.config.tasks import AtariOptions
@@ -35,6 +37,13 @@ class AtariGame(Closing):
     def reset(self, seed: int) -> np.ndarray:
         """Begin the episode of `seed`, which chooses the no-ops; returns its first screen (h, w, 3) uint8."""
         self.console.reset(noop_frames(self.options, generator("atari", "noops", seed)))
+        return self.screen()
+
+    def replay(self, noops: int, actions: Sequence[int]) -> np.ndarray:
+        """Begin an episode as a recorded one did, and take its actions; returns the screen (h, w, 3) uint8 they led to."""
+        self.console.reset(noops)
+        for action in actions:
+            self.console.step(action)
         return self.screen()
 
     def screen(self) -> np.ndarray:
