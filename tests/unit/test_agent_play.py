@@ -20,7 +20,7 @@ from worldmodels.models.atari_agent import load_agent, save_agent
 from worldmodels.models.video.files import build_network
 from worldmodels.runtime.weights import save_weights
 from worldmodels.simulators.agent_play import RealGames, frames_of_agent, play_chain
-from worldmodels.simulators.fit import Origin
+from worldmodels.simulators.protocol import Origin
 from worldmodels.simulators.video import VideoSimulator
 from worldmodels.stages import play_agent
 

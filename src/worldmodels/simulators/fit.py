@@ -1,18 +1,11 @@
 """Whether a simulator was made for a game: its actions, its frames, and the game that it learned from."""
 
 from pathlib import Path
-from typing import NamedTuple
 
 from worldmodels.envs.atari.screens import GameFacts
 from worldmodels.errors import UserError
 from worldmodels.runtime.weights import read_record
-
-
-class Origin(NamedTuple):
-    """Where a simulator's weights are, and the game that they say they were trained on, if they say one."""
-
-    path: Path
-    game: str | None
+from worldmodels.simulators.protocol import Origin
 
 
 def origin_of(path: Path) -> Origin:

@@ -1,13 +1,13 @@
 """What every learned model of an environment can do, so that all can be dreamt in, trained in and filmed alike."""
 
-from typing import Any, Protocol, Self, TypeVar
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
 
 from worldmodels.config.models import ControllerOptions
 from worldmodels.models.world_model import RowNoise
-from worldmodels.simulators.fit import Origin
 
 
 class State(Protocol):
@@ -64,6 +64,13 @@ class Simulator(Protocol[AnyState]):
     def features(self, state: AnyState, inputs: ControllerOptions) -> Tensor:
         """What a controller sees, (B, F)."""
         ...
+
+
+class Origin(NamedTuple):
+    """Where a simulator's weights are, and the game that they say they were trained on, if they say one."""
+
+    path: Path
+    game: str | None
 
 
 class ScoredSimulator(Simulator[Any], Protocol):

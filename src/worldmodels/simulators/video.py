@@ -21,7 +21,8 @@ from worldmodels.data.windows import Windows
 from worldmodels.models.video.files import load_network
 from worldmodels.models.video.network import VideoNetwork
 from worldmodels.models.world_model import RowNoise
-from worldmodels.simulators.fit import Origin, origin_of
+from worldmodels.simulators.fit import origin_of
+from worldmodels.simulators.protocol import Origin
 
 
 @dataclass(frozen=True)
