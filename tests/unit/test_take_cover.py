@@ -1,5 +1,6 @@
 """Real Doom Take Cover: the reference protocol, seeds, ends of episodes, and workers that die."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -210,14 +211,15 @@ def test_engine_that_is_killed_while_it_starts_is_reported(tmp_path, delay):
     while not (engines := [one for one in ours.children() if "vizdoom" in one.name()]):
         assert time.monotonic() < deadline and player.poll() is None
         time.sleep(0.005)
-    time.sleep(delay)
     words = engines[0].cmdline()
     instance = words[words.index("+viz_instance_id") + 1]
-    engines[0].kill()
+    time.sleep(delay)
+    with contextlib.suppress(psutil.NoSuchProcess):  # a fast machine has played and left by now
+        engines[0].kill()
     started, message = player.communicate(timeout=60)
     for prefix in MEMORY_PREFIXES:  # whoever dies so early leaves it behind
         Path("/dev/shm", prefix + instance).unlink(missing_ok=True)
-    if not started:  # a busy test may come too late
+    if not started:  # the test may come too late
         assert player.returncode != 0
         assert "the ViZDoom engine" in message and "Run the same command again" in message
 
