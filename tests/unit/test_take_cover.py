@@ -206,22 +206,30 @@ def test_engine_that_is_killed_while_it_starts_is_reported(tmp_path, delay):
     )
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     player = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, **pipes)
-    ours = psutil.Process(player.pid)
-    deadline = time.monotonic() + 60
-    while not (engines := [one for one in ours.children() if "vizdoom" in one.name()]):
-        assert time.monotonic() < deadline and player.poll() is None
-        time.sleep(0.005)
-    words = engines[0].cmdline()
-    instance = words[words.index("+viz_instance_id") + 1]
+    engine, instance = _starting_engine(player)
     time.sleep(delay)
     with contextlib.suppress(psutil.NoSuchProcess):  # a fast machine has played and left by now
-        engines[0].kill()
+        engine.kill()
     started, message = player.communicate(timeout=60)
     for prefix in MEMORY_PREFIXES:  # whoever dies so early leaves it behind
         Path("/dev/shm", prefix + instance).unlink(missing_ok=True)
     if not started:  # the test may come too late
         assert player.returncode != 0
         assert "the ViZDoom engine" in message and "Run the same command again" in message
+
+
+def _starting_engine(player: subprocess.Popen) -> tuple[psutil.Process, str]:
+    """Wait for the engine that `player` starts; return it and its instance's number."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and player.poll() is None:
+        for child in psutil.Process(player.pid).children():
+            words = []  # of a child that is not the engine yet, or no more
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                words = child.cmdline()
+            if "+viz_instance_id" in words and "vizdoom" in Path(words[0]).name:
+                return child, words[words.index("+viz_instance_id") + 1]
+        time.sleep(0.005)
+    raise AssertionError("no engine was started")
 
 
 def test_killed_program_leaves_no_process_no_memory_and_no_file(tmp_path):
