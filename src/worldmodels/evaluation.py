@@ -2,9 +2,9 @@
 
 Time alignment: at time t the controller sees z_t and M's state before (z_t, a_t); then M consumes (z_t, a_t).
 
-Every game is a *slot*, a fixed row of every batch, and plays a fixed list of episodes: slot s of B plays episodes s,
-s + B, s + 2B, ... Batches always have B rows, so a row's arithmetic is the same whoever plays beside it, and an
-evaluation that was killed and went on gives the same scores as one that was not.
+Every game is a *slot*, a fixed row of every batch. Episodes are handed out in order, each to the slot that is free first
+by the slots' own clocks, which count the steps that they have played. Batches always have B rows, so a row's arithmetic is the
+same whoever plays beside it, and an evaluation that was killed and went on gives the same scores as one that was not.
 """
 
 from collections.abc import Callable, Sequence
@@ -161,13 +161,74 @@ class PolicyAgent:
 
 
 class _Slot:
-    """One game's list of episodes, by number, and its progress in the current one."""
+    """One game, and its progress in the episode that it plays."""
 
-    def __init__(self, waiting: list[int]) -> None:
-        self.waiting = waiting
-        self.episode: int | None = None
+    def __init__(self) -> None:
+        self.episode: int | None = None  # its number; None between episodes
+        self.clock = 0  # steps of the episodes before it
         self.steps, self.total = 0, 0.0
         self.idle = 0  # steps since the last reward above 0
+
+    def begin(self, episode: int) -> None:
+        """Play another episode."""
+        self.episode, self.steps, self.total, self.idle = episode, 0, 0.0, 0
+
+    def account(self, reward: float) -> None:
+        """One step was played."""
+        self.steps += 1
+        self.total += reward
+        self.idle = 0 if reward > 0 else self.idle + 1
+
+    def end(self) -> None:
+        """The episode is over."""
+        self.episode, self.clock, self.steps = None, self.clock + self.steps, 0
+
+
+class _Schedule:
+    """Who plays which episode; it does not depend on whether the evaluation was killed in between."""
+
+    def __init__(self, episodes: int, slots: int, state: StateFolder | None) -> None:
+        self.slots = [_Slot() for _ in range(slots)]
+        self.done: dict[int, Outcome] = {}
+        self.state, self.saved = state, 0
+        begun = self._restore()
+        self.waiting = [number for number in range(episodes) if number not in self.done and number not in begun]
+
+    def _restore(self) -> list[int]:
+        """Return the episodes that were being played: their slots play them again from their beginnings."""
+        found = self.state.load() if self.state is not None else None
+        if found is None:
+            return []
+        progress = found[1]
+        self.done = {row[0]: Outcome(*row[1:]) for row in progress["outcomes"]}
+        self.saved = len(self.done)
+        for slot, (clock, episode) in zip(self.slots, progress["slots"], strict=True):
+            slot.clock, slot.episode = clock, episode
+        return [slot.episode for slot in self.slots if slot.episode is not None]
+
+    def save(self) -> None:
+        """Keep the finished episodes, and who plays which, if any has finished since."""
+        if self.state is not None and len(self.done) > self.saved:
+            outcomes = [[number, *outcome] for number, outcome in self.done.items()]
+            self.state.save({}, {"outcomes": outcomes, "slots": [[slot.clock, slot.episode] for slot in self.slots]})
+            self.saved = len(self.done)
+
+    def hand_out(self) -> list[int]:
+        """Give waiting episodes to free slots; returns their indices.
+
+        After a kill, slots that play an episode again are late: who is free waits until it is known that none of them was
+        free before.
+        """
+        begun = []
+        free = [index for index, slot in enumerate(self.slots) if slot.episode is None]
+        for index in sorted(free, key=lambda index: (self.slots[index].clock, index)):
+            now = self.slots[index].clock
+            late = any(slot.episode is not None and slot.clock + slot.steps < now for slot in self.slots)
+            if late or not self.waiting:
+                break
+            self.slots[index].begin(self.waiting.pop(0))
+            begun.append(index)
+        return begun
 
 
 def play_episodes(
@@ -186,59 +247,37 @@ def play_episodes(
     above 0 (0: never). title: of the progress bar; None for none. Raises UserError when a game dies, Interrupted when
     stopped.
     """
-    done = _restore(state)
-    saved, count = len(done), len(games.frames)
-    slots = [
-        _Slot([number for number in range(slot, len(seeds), count) if number not in done]) for slot in range(count)
-    ]
-    _next_episodes(list(range(count)), slots, games, agent, seeds)
+    schedule = _Schedule(len(seeds), len(games.frames), state)
+    slots, done = schedule.slots, schedule.done
+    begun = [index for index, slot in enumerate(slots) if slot.episode is not None] + schedule.hand_out()
     with Progress(title, len(seeds), "episodes", state, len(done)) if title else nullcontext() as progress:
-        while any(slot.episode is not None for slot in slots):
+        while len(done) < len(seeds):
+            _begin(begun, slots, games, agent, seeds)
             active = np.array([slot.episode is not None for slot in slots])
             actions = agent.act(games.frames, active)
             if watch is not None:
                 for index in np.flatnonzero(active).tolist():
                     watch(index, games.frames[index], actions[index])
             result = games.step(actions, active)
-            finished = []
             for index in np.flatnonzero(active).tolist():
                 slot = slots[index]
-                _account(slot, float(result.rewards[index]))
+                slot.account(float(result.rewards[index]))
                 if result.ended[index] or result.timed_out[index] or 0 < hopeless_after <= slot.idle:
                     assert slot.episode is not None
                     done[slot.episode] = Outcome(seeds[slot.episode], slot.steps, slot.total, bool(result.ended[index]))
-                    finished.append(index)
+                    slot.end()
                     if progress is not None:
                         progress.advance(1, mean=float(np.mean([other.total for other in done.values()])))
-            _next_episodes(finished, slots, games, agent, seeds)
+            begun = schedule.hand_out()
             if state is not None and state.due:
-                if len(done) > saved:
-                    state.save({}, {"outcomes": [[number, *outcome] for number, outcome in done.items()]})
-                    saved = len(done)
+                schedule.save()
                 state.leave_if_stopped()
     return [done[number] for number in range(len(seeds))]
 
 
-def _restore(state: StateFolder | None) -> dict[int, Outcome]:
-    found = state.load() if state is not None else None
-    return {row[0]: Outcome(*row[1:]) for row in found[1]["outcomes"]} if found is not None else {}
-
-
-def _account(slot: _Slot, reward: float) -> None:
-    slot.steps += 1
-    slot.total += reward
-    slot.idle = 0 if reward > 0 else slot.idle + 1
-
-
-def _next_episodes(indices: list[int], slots: list[_Slot], games: Games, agent: Agent, seeds: Sequence[int]) -> None:
-    """Begin the next episode of every slot in `indices` that has one."""
-    begun: list[tuple[int, int]] = []
-    for index in indices:
-        slot = slots[index]
-        slot.episode = slot.waiting.pop(0) if slot.waiting else None
-        slot.steps, slot.total, slot.idle = 0, 0.0, 0
-        if slot.episode is not None:
-            begun.append((index, slot.episode))
+def _begin(indices: list[int], slots: list[_Slot], games: Games, agent: Agent, seeds: Sequence[int]) -> None:
+    """Show the first frames of the episodes that begin in the slots `indices`."""
+    begun = [(index, episode) for index in indices if (episode := slots[index].episode) is not None]
     if begun:
         games.reset([index for index, _ in begun], [seeds[episode] for _, episode in begun])
     for index, episode in begun:

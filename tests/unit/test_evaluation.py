@@ -104,3 +104,54 @@ def test_stopped_and_resumed_equals_undisturbed(world_model, state):
     state.stop.reason = None
     assert play(world_model, WEIGHTS[0], 2, state=state) == expected
     assert 30 <= len(calls) < sum(outcome.steps for outcome in expected)
+
+
+class Noted(Counters):
+    """They note who played which episode, and how often all were stepped."""
+
+    def __init__(self, count, state=None, stop_after=None):
+        super().__init__(count)
+        self.players, self.batches, self.state, self.stop_after = {}, 0, state, stop_after
+
+    def reset(self, slots, seeds):
+        super().reset(slots, seeds)
+        self.players |= dict(zip(seeds, slots, strict=True))
+
+    def step(self, actions, active):
+        self.batches += 1
+        if self.batches == self.stop_after:
+            self.state.stop.reason = "test"
+        return super().step(actions, active)
+
+
+class Still:
+    """An agent that does nothing."""
+
+    def reset(self, slot, episode, episode_seed):
+        pass
+
+    def act(self, frames, active):
+        return np.zeros((len(frames), 1), np.float32)
+
+
+@pytest.mark.parametrize("stop_after", range(1, 24, 2))
+def test_episodes_keep_their_slots_after_a_kill(state, stop_after):
+    """In another row of the batch sums round differently, and the tables of the two runs would differ."""
+    seeds = list(range(100, 112))
+    undisturbed = Noted(3)
+    expected = play_episodes(undisturbed, Still(), seeds)
+    first = Noted(3, state, stop_after)
+    with pytest.raises(Interrupted):
+        play_episodes(first, Still(), seeds, state)
+    state.stop.reason = None
+    second = Noted(3)
+    assert play_episodes(second, Still(), seeds, state) == expected
+    assert first.players | second.players == undisturbed.players
+
+
+def test_no_game_waits_while_there_is_something_to_play():
+    """5 + seed % 7 steps: a long episode, then short ones, which one of two games plays while the other is busy."""
+    games = Noted(2)
+    play_episodes(games, Still(), [13, 0, 7])  # 11, 5 and 5 steps
+    assert games.batches == 11
+    assert games.players == {13: 0, 0: 1, 7: 1}
