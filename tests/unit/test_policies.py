@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from worldmodels.config.datasets import BrownianPolicy, RandomControllerPolicy, SweepingPolicy, UniformPolicy
+from worldmodels.config.datasets import (
+    BrownianPolicy,
+    RandomControllerPolicy,
+    SweepingPolicy,
+    UniformPolicy,
+    WanderingPolicy,
+)
 from worldmodels.envs.policies import make_policy
 from worldmodels.seeds import generator
 
@@ -13,7 +19,10 @@ def actions(options, episode, steps=200, size=3):
     return np.stack([policy(step) for step in range(steps)])
 
 
-@pytest.mark.parametrize("options", [RandomControllerPolicy(), BrownianPolicy(), UniformPolicy(), SweepingPolicy()])
+EVERY = [RandomControllerPolicy(), BrownianPolicy(), UniformPolicy(), SweepingPolicy(), WanderingPolicy()]
+
+
+@pytest.mark.parametrize("options", EVERY)
 def test_actions_belong_to_the_episode_and_stay_in_range(options):
     """Collection must give the same bytes again, and no environment takes actions beyond its bounds."""
     first, again, other = actions(options, 1), actions(options, 1), actions(options, 2)
@@ -51,3 +60,18 @@ def test_sweeping_moves_one_way_then_the_other():
     assert (lengths[~rests].min(), lengths[~rests].max()) == (10, 60)
     assert (lengths[rests].min(), lengths[rests].max()) == (1, 5)
     assert rests.sum() / len(moves) == pytest.approx(0.25, abs=0.04)
+
+
+def test_wandering_hovers_in_some_episodes_and_sweeps_in_others():
+    """The logarithm of an episode's longest stride is uniform between its bounds; rests last as long as moves may."""
+    options = WanderingPolicy(shortest_stride=4, longest_stride=120, rest=0.3)
+    longest = []
+    for episode in range(300):
+        values = actions(options, episode, 3000, 1)[:, 0]
+        starts = np.flatnonzero(np.diff(values, prepend=np.nan) != 0)
+        lengths, rests = np.diff(starts), np.abs(values[starts[:-1]]) < 1 / 3
+        longest.append(lengths.max())
+        assert rests.sum() / (~rests).sum() == pytest.approx(0.3, abs=0.3)
+    assert 4 <= min(longest) < 6 and 110 < max(longest) <= 120
+    assert np.median(longest) == pytest.approx(np.sqrt(4 * 120), rel=0.25)
+    assert np.mean(np.array(longest) < 4 * 30**0.25) == pytest.approx(0.25, abs=0.08)

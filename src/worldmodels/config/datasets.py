@@ -34,6 +34,21 @@ class SweepingPolicy(Options):
     longest_rest: int = Field(20, ge=1, description="Longest rest, in tics")
 
 
+class WanderingPolicy(Options):
+    """Moves from one side to the other, with rests, in strides whose longest is drawn anew for each episode.
+
+    It sees nothing either. In Take Cover its episodes range from hovering on the spot to runs from wall to wall: a model that
+    has seen one of the two only is wrong about the other, and a controller that learns in its dreams finds that out.
+    """
+
+    name: Literal["wandering"] = "wandering"
+    shortest_stride: int = Field(4, ge=1, description="Shortest of the longest moves of an episode, in tics")
+    longest_stride: int = Field(120, ge=1, description="Longest of them, in tics; drawn log-uniformly in between")
+    rest: float = Field(
+        0.3, ge=0, le=1, description="Share of the moves before which it rests, as long as a move may last"
+    )
+
+
 class RandomControllerPolicy(Options):
     """A random linear controller on noise, its weights Cauchy (the released CarRacing collection)."""
 
@@ -56,7 +71,7 @@ class UniformPolicy(Options):
 
 
 PolicyOptions = Annotated[
-    HeldRandomPolicy | SweepingPolicy | RandomControllerPolicy | BrownianPolicy | UniformPolicy,
+    HeldRandomPolicy | SweepingPolicy | WanderingPolicy | RandomControllerPolicy | BrownianPolicy | UniformPolicy,
     Field(discriminator="name"),
 ]
 

@@ -21,6 +21,7 @@ from worldmodels.config.datasets import (
     RandomControllerPolicy,
     SweepingPolicy,
     UniformPolicy,
+    WanderingPolicy,
 )
 from worldmodels.config.experiments import Config, ExperimentOptions, Variant
 from worldmodels.config.models import ControllerOptions, MDNRNNOptions, VAEOptions
@@ -42,6 +43,7 @@ GROUPS: dict[str, type[BaseModel]] = {
     "datasets.NAME.task, name: atari": AtariOptions,
     "datasets.NAME.policy, name: held": HeldRandomPolicy,
     "datasets.NAME.policy, name: sweeping": SweepingPolicy,
+    "datasets.NAME.policy, name: wandering": WanderingPolicy,
     "datasets.NAME.policy, name: random-controller": RandomControllerPolicy,
     "datasets.NAME.policy, name: brownian": BrownianPolicy,
     "datasets.NAME.policy, name: uniform": UniformPolicy,

@@ -11,6 +11,7 @@ from worldmodels.config.datasets import (
     RandomControllerPolicy,
     SweepingPolicy,
     UniformPolicy,
+    WanderingPolicy,
 )
 
 Policy = Callable[[int], np.ndarray]
@@ -24,6 +25,8 @@ def make_policy(options: PolicyOptions, action_size: int, rng: np.random.Generat
             return held_random(options, action_size, rng)
         case SweepingPolicy():
             return sweeping(options, action_size, rng)
+        case WanderingPolicy():
+            return wandering(options, action_size, rng)
         case RandomControllerPolicy():
             return random_controller(options, action_size, rng)
         case BrownianPolicy():
@@ -72,6 +75,13 @@ def sweeping(options: SweepingPolicy, action_size: int, rng: np.random.Generator
         return np.full(action_size, action, dtype=np.float32)
 
     return policy
+
+
+def wandering(options: WanderingPolicy, action_size: int, rng: np.random.Generator) -> Policy:
+    """Sweeping and resting for 1 to n tics, with an n ~ exp(U(log shortest, log longest)) for the whole episode."""
+    bounds = np.log([options.shortest_stride, options.longest_stride])
+    stride = round(float(np.exp(rng.uniform(*bounds))))
+    return sweeping(SweepingPolicy(longest_hold=stride, rest=options.rest, longest_rest=stride), action_size, rng)
 
 
 def random_controller(options: RandomControllerPolicy, action_size: int, rng: np.random.Generator) -> Policy:
