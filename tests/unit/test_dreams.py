@@ -10,7 +10,7 @@ import torch
 
 from worldmodels.config.models import ControllerOptions, MDNRNNOptions
 from worldmodels.models.controller import act, controller_size
-from worldmodels.models.mdn_rnn import MDNRNN
+from worldmodels.models.mdn_rnn import MDNRNN, LSTMState
 from worldmodels.models.world_model import StartLatents, WorldModel
 from worldmodels.simulators.dreams import (
     DreamBatch,
@@ -50,6 +50,13 @@ def starts(dtype: torch.dtype = torch.float64) -> StartLatents:
     return StartLatents(torch.randn(10, 6, dtype=dtype), torch.full((10, 6), -2.0, dtype=dtype))
 
 
+def moments() -> StartLatents:
+    """Starts within episodes."""
+    first = starts()
+    memory = LSTMState(torch.rand(10, 12, dtype=torch.float64) - 0.5, torch.randn(10, 12, dtype=torch.float64))
+    return StartLatents(first.means, first.log_variances, memory)
+
+
 def controllers(count: int, options: ControllerOptions = CONTROLLER) -> torch.Tensor:
     torch.manual_seed(5)
     return torch.randn(count, controller_size(options, 6, 12, 2), dtype=torch.float64) * 0.3
@@ -63,9 +70,11 @@ class Dream(NamedTuple):
     total: float
 
 
-def one_by_one(network: MDNRNN, weights: torch.Tensor, options: DreamOptions) -> list[Dream]:
+def one_by_one(
+    network: MDNRNN, weights: torch.Tensor, options: DreamOptions, begin: StartLatents | None = None
+) -> list[Dream]:
     """The same dreams through the plain simulator at batch 1."""
-    simulator = WorldModel(None, network, starts())
+    simulator = WorldModel(None, network, begin or starts())
     dreams = []
     for member in range(len(weights)):
         for rollout in range(options.rollouts):
@@ -98,6 +107,21 @@ def test_batched_dream_equals_dreams_one_by_one(inputs, bias):
     assert len(np.unique(lengths)) > 5 and scores.deaths.any() and not scores.deaths.all()
 
 
+def test_batched_dreams_within_episodes_equal_dreams_one_by_one():
+    """With M's memory of what led there, and no restart."""
+    options = DreamOptions(CONTROLLER, temperature=1.15, rollouts=6, max_steps=50)
+    weights, network = controllers(5), memory()
+    scores = dream_returns(network, weights, moments(), options, WORDS)
+    lengths = [len(dream.latents) for dream in one_by_one(network, weights, options, moments())]
+    np.testing.assert_array_equal(scores.lengths.ravel(), lengths)
+    # It matters where they begin, and that the memory is the moment's own.
+    assert (dream_returns(network, weights, starts(), options, WORDS).lengths != scores.lengths).any()
+    state = WorldModel(None, network, moments()).start(RowStreams([("a",), ("b",)], 6, dtype=torch.float64))
+    places = [int((moments().memory.cell == cell).all(dim=1).nonzero()) for cell in state.cell]
+    assert state.restart.tolist() == [0, 0] and torch.equal(state.hidden, moments().memory.hidden[places])
+    assert (state.latent - moments().means[places]).abs().max() < 5 * math.exp(-1)
+
+
 def test_batched_latents_equal_latents_one_by_one():
     """The paths agree to rounding over 50 steps, also when rows left and blocks of noise ended on the way."""
     options = DreamOptions(CONTROLLER, temperature=1.15, rollouts=1, max_steps=50)
@@ -107,7 +131,7 @@ def test_batched_latents_equal_latents_one_by_one():
     batch = DreamBatch(network, options)
     kept = list(range(6))
     with torch.inference_mode():
-        batch.begin(starts().draw(*noise.draw()), weights)
+        batch.begin(*starts().draw(*noise.draw()), weights)
         for step in range(50):
             batch.step(*noise.draw())
             if step in (10, 40):
@@ -194,7 +218,7 @@ def test_dreams_start_on_samples_of_first_frames():
     begin = StartLatents(means, torch.full((2, 3), math.log(0.25)))
     noise = RowStreams([("start", row) for row in range(2000)], 3)
     uniform, normal = noise.draw()
-    latents = begin.draw(uniform, normal)
+    latents, _ = begin.draw(uniform, normal)
     high = latents[latents[:, 0] > 0]
     assert abs(len(high) / 2000 - 0.5) < 0.05
     assert high.mean().item() == pytest.approx(10, abs=0.05)
@@ -260,7 +284,7 @@ def test_dropout_changes_what_memory_sees_and_not_what_the_controller_sees():
         noise = RowStreams([("drop", row) for row in range(3)], 6)
         batch = DreamBatch(network, DreamOptions(CONTROLLER, 1.0, 1, dropout=share))
         with torch.inference_mode():
-            batch.begin(starts(torch.float32).draw(*noise.draw()), weights)
+            batch.begin(*starts(torch.float32).draw(*noise.draw()), weights)
             batch.step(*noise.draw())
         batches.append(batch)
     plain, dropped = batches

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from worldmodels.data.latents import Latents, Streams, read_latents, split_episodes, write_latents
+from worldmodels.data.latents import Latents, Streams, draw_moments, read_latents, split_episodes, write_latents
 from worldmodels.errors import UserError
 
 
@@ -114,3 +114,24 @@ def test_latents_that_do_not_fit_in_memory_are_not_begun(tmp_path, monkeypatch):
     monkeypatch.setattr("worldmodels.runtime.space.psutil.virtual_memory", lambda: SimpleNamespace(available=400e6))
     with pytest.raises(UserError, match=r"reading .*latents.h5 needs about 500.0 MB of memory, but only 400.0 MB"):
         read_latents(tmp_path / "latents.h5")
+
+
+def test_moments_are_frames_of_all_episodes_with_what_was_before():
+    """M's memory of a moment must be of that moment's episode: what was before it lies behind a restart."""
+    latents = make_latents([2, 5, 3], [True] * 3)
+    drawn = draw_moments(latents, 700, 4, np.random.default_rng(0))
+    moments = drawn.means[:, -1, 0].astype(int)
+    chosen, times = np.unique(moments, return_counts=True)
+    assert chosen.tolist() == [1, 3, 4, 5, 6, 8, 9]  # first frames, 0, 2 and 7, have no past
+    assert times.min() > 60 and times.max() < 140
+    for row, moment in enumerate(moments):
+        seen = np.arange(moment - 4, moment)
+        inside = seen >= 0
+        assert drawn.means[row, :-1, 0][inside].tolist() == seen[inside].tolist()
+        assert drawn.actions[row, :, 0][inside] == pytest.approx(seen[inside] / 100)
+        assert drawn.restarts[row][inside].tolist() == np.isin(seen[inside], [0, 2, 7]).tolist()
+
+
+def test_episodes_of_one_frame_have_no_moments():
+    with pytest.raises(UserError, match="no recorded episode has two frames"):
+        draw_moments(make_latents([1, 1], [True, True]), 5, 4, np.random.default_rng(0))

@@ -10,6 +10,7 @@ from gymnasium.wrappers import Autoreset
 from worldmodels.config.models import MDNRNNOptions, VAEOptions
 from worldmodels.data.latents import Latents, write_latents
 from worldmodels.errors import UserError
+from worldmodels.models.files import LoadedWorldModel
 from worldmodels.models.mdn_rnn import MDNRNN
 from worldmodels.models.vae import ConvVAE
 from worldmodels.models.world_model import StartLatents, WorldModel
@@ -61,6 +62,28 @@ def experiment(tmp_path):
     latents = Latents(means, log_variances, actions, rewards, offsets, deaths, checksum)
     write_latents(folder / "seed-3" / "latents.h5", latents)
     return folder
+
+
+def test_memories_of_moments_are_what_m_remembers_there():
+    """A dream within an episode must go on from what M saw of it, from its first frame on or for `watched` steps."""
+    means, _ = posteriors(30)
+    surely = np.full_like(means, -40)  # samples are means
+    offsets, actions = np.array([0, 5, 30]), np.random.default_rng(3).uniform(-1, 1, (30, 1)).astype(np.float32)
+    latents = Latents(means, surely, actions, np.ones(30, np.float32), offsets, np.array([True, True]), "")
+    vae, mdn_rnn = networks()
+    loaded = LoadedWorldModel(WorldModel(vae, mdn_rnn), vae, mdn_rnn, latents, torch.device("cpu"))
+    moments = loaded.moments(40, 8, ("test",))
+    assert moments.memory is not None
+    inputs = torch.from_numpy(means.astype(np.float32)), torch.from_numpy(actions)
+    for mean, hidden, cell in zip(moments.means, *moments.memory, strict=True):
+        row = int((inputs[0] == mean).all(dim=1).nonzero())
+        first = max(row - 8, 0 if row < 5 else 5)
+        restarts = torch.zeros(1, row - first)
+        restarts[0, 0] = first in (0, 5)
+        with torch.no_grad():
+            _, memory = mdn_rnn(*(part[None, first:row] for part in inputs), restarts)
+        torch.testing.assert_close(hidden, memory.hidden[0])
+        torch.testing.assert_close(cell, memory.cell[0])
 
 
 @pytest.mark.filterwarnings("ignore:.*(is probably too|alternative render modes)")

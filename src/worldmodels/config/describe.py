@@ -29,7 +29,13 @@ from worldmodels.config.options import Options
 from worldmodels.config.simulator_experiments import AgentPlay, SimulatorEntry, SimulatorEvaluation, SimulatorExperiment
 from worldmodels.config.simulators import RESOptions
 from worldmodels.config.tasks import AtariOptions, AtariRules, CarRacingOptions, TakeCoverOptions
-from worldmodels.config.training import EvaluationOptions, EvolutionOptions, MDNRNNTraining, VAETraining
+from worldmodels.config.training import (
+    EvaluationOptions,
+    EvolutionOptions,
+    MDNRNNTraining,
+    ShortDreamOptions,
+    VAETraining,
+)
 from worldmodels.config.vae_mdn_rnn import VAEMDNRNNOptions
 from worldmodels.config.video import Convolution
 
@@ -54,6 +60,7 @@ GROUPS: dict[str, type[BaseModel]] = {
     "experiments.NAME.mdn_rnn": MDNRNNTraining,
     "experiments.NAME.mdn_rnn.model": MDNRNNOptions,
     "experiments.NAME.evolution": EvolutionOptions,
+    "experiments.NAME.evolution.short_dreams": ShortDreamOptions,
     "experiments.NAME.evolution.controller": ControllerOptions,
     "experiments.NAME.evaluation": EvaluationOptions,
     "atari_datasets.NAME": AtariDatasetOptions,

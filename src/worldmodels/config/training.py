@@ -50,6 +50,18 @@ class MDNRNNTraining(Options):
     precision: Precision = Field("auto", description=PRECISION)
 
 
+class ShortDreamOptions(Options):
+    """Dreams that begin anywhere in recorded episodes, and end soon.
+
+    A dream drifts: after a hundred steps or so Take Cover's is kinder than the game, and what comes late in an episode
+    hardly comes at all. Begun at late moments, where M has watched what led there, and cut off before it has drifted, dreams
+    show C all of an episode as it is.
+    """
+
+    steps: int = Field(150, ge=1, description="Steps after which such a dream is cut off")
+    watched: int = Field(100, ge=1, description="Recorded steps before it, at most, that M watches first")
+
+
 class EvolutionOptions(Options):
     """CMA-ES of C, in the dream or in the real environment (paper, appendix A.4)."""
 
@@ -60,13 +72,17 @@ class EvolutionOptions(Options):
     sigma0: float = Field(0.1, gt=0, description="First standard deviation of the search")
     diagonal: bool = Field(False, description="Adapt a diagonal covariance only (sep-CMA), faster in few generations")
     max_steps: int = Field(2100, ge=1, description="Steps after which a dream is cut off")
+    short_dreams: ShortDreamOptions | None = Field(
+        None,
+        description="Dreams that score a population begin anywhere in recorded episodes, and are short; null: they are whole, as in the paper",
+    )
     same_episodes: bool = Field(
         False, description="In the real environment: all members of a generation play the same episodes"
     )
     hopeless_after: int = Field(
         0, ge=0, description="In the real environment: steps without a reward above 0 that end an episode; 0 never"
     )
-    start_frames: int = Field(1000, ge=1, description="Recorded first frames that dreams start from")
+    start_frames: int = Field(1000, ge=1, description="Recorded frames that dreams start from")
     evaluate_every: int = Field(25, ge=1, description="Generations between scores of the distribution's mean")
     evaluation_dreams: int = Field(
         1024, ge=1, description="Episodes behind such a score, and dreams behind the virtual score"

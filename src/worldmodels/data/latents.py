@@ -97,6 +97,36 @@ Values = TypeVar("Values")
 """Arrays, or tensors of the same shapes."""
 
 
+class WatchedMoments(NamedTuple):
+    """N moments within recorded episodes, and the W steps before each of them; those of an earlier episode come before a restart."""
+
+    means: np.ndarray  # (N, W + 1, Z) float32; the last is the moment itself
+    log_variances: np.ndarray  # (N, W + 1, Z) float32
+    actions: np.ndarray  # (N, W, A) float32
+    restarts: np.ndarray  # (N, W) float32, 1 on the first frame of an episode
+
+
+def draw_moments(latents: Latents, count: int, watched: int, rng: np.random.Generator) -> WatchedMoments:
+    """Draw frames of all episodes alike, first ones excepted, with the `watched` steps before them.
+
+    Raises UserError where no episode has two frames.
+    """
+    inner = np.setdiff1d(np.arange(len(latents.means)), latents.episode_offsets[:-1])
+    if not len(inner):
+        raise UserError(
+            "no recorded episode has two frames: short dreams have no moment to begin at. Collect other rollouts."
+        )
+    moments = rng.choice(inner, count)  # (N,)
+    rows = np.maximum(moments[:, None] + np.arange(-watched, 1), 0)  # (N, W + 1)
+    first = np.isin(rows[:, :-1], latents.episode_offsets[:-1])
+    return WatchedMoments(
+        latents.means[rows].astype(np.float32),
+        latents.log_variances[rows].astype(np.float32),
+        latents.actions[rows[:, :-1]],
+        first.astype(np.float32),
+    )
+
+
 class StreamBatch(NamedTuple, Generic[Values]):
     """One chunk of all streams: B streams, L steps."""
 

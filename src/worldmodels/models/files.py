@@ -7,15 +7,16 @@ import numpy as np
 import torch
 
 from worldmodels.config.models import ControllerOptions, MDNRNNOptions
-from worldmodels.data.latents import Latents, read_latents
+from worldmodels.data.latents import Latents, draw_moments, read_latents
 from worldmodels.errors import UserError
 from worldmodels.models.controller import controller_size
 from worldmodels.models.mdn_rnn import MDNRNN
-from worldmodels.models.vae import ConvVAE
+from worldmodels.models.vae import ConvVAE, sample_latents
 from worldmodels.models.vae_file import load_vae
 from worldmodels.models.world_model import StartLatents, WorldModel
 from worldmodels.runtime.files import file_checksum, read_json
 from worldmodels.runtime.weights import load_weights, read_metadata, require_same
+from worldmodels.seeds import generator, integer_seed
 
 
 class Controller(NamedTuple):
@@ -44,10 +45,26 @@ class LoadedWorldModel(NamedTuple):
 
     def starts(self, count: int) -> StartLatents:
         """Posteriors of the first `count` recorded first frames, on the model's device. Raises UserError without any."""
+        means, log_variances = (torch.from_numpy(part).to(self.device) for part in self._recorded().first_frames(count))
+        return StartLatents(means, log_variances)
+
+    def moments(self, count: int, watched: int, words: tuple[str | int, ...]) -> StartLatents:
+        """Moments within recorded episodes, which M has watched for up to `watched` steps, on the model's device.
+
+        words: name of the random numbers that choose them. Raises UserError without any.
+        """
+        drawn = draw_moments(self._recorded(), count, watched, generator(*words))
+        means, log_variances, actions, restarts = (torch.from_numpy(part) for part in drawn)
+        noise = torch.Generator().manual_seed(integer_seed(*words, "noise"))
+        latents = sample_latents(means, log_variances, torch.randn(means.shape, generator=noise))[:, :-1]  # (N, W, Z)
+        with torch.no_grad():
+            _, memory = self.mdn_rnn(*(part.to(self.device) for part in (latents, actions, restarts)))
+        return StartLatents(means[:, -1].to(self.device), log_variances[:, -1].to(self.device), memory)
+
+    def _recorded(self) -> Latents:
         if self.latents is None:
             raise UserError("a dream starts from recorded frames: name their latents with --latents.")
-        means, log_variances = (torch.from_numpy(part).to(self.device) for part in self.latents.first_frames(count))
-        return StartLatents(means, log_variances)
+        return self.latents
 
     def with_starts(self, starts: StartLatents) -> WorldModel:
         """The world model, with dreams that begin at `starts`."""
@@ -66,8 +83,8 @@ def load_world_model_files(
         return LoadedWorldModel(WorldModel(vae, mdn_rnn), vae, mdn_rnn, None, device)
     latents = read_latents(latents_path)
     require_same(latents_path, {"vae": latents.vae_sha256}, "vae", checksum, vae_path)
-    starts = StartLatents(*(torch.from_numpy(part).to(device) for part in latents.first_frames(1000)))
-    return LoadedWorldModel(WorldModel(vae, mdn_rnn, starts), vae, mdn_rnn, latents, device)
+    without_starts = LoadedWorldModel(WorldModel(vae, mdn_rnn), vae, mdn_rnn, latents, device)
+    return without_starts._replace(model=without_starts.with_starts(without_starts.starts(1000)))
 
 
 def load_controller(path: Path, mdn_rnn: Path) -> Controller:

@@ -67,15 +67,23 @@ class WorldModelState(TensorState):
 
 @dataclass(frozen=True)
 class StartLatents:
-    """Posteriors of recorded first frames, from which dreams start: never the middle of an episode."""
+    """Posteriors of recorded frames, from which dreams start: first frames, or any with M's memory of what led there.
+
+    Never a later frame without a memory.
+    """
 
     means: Tensor  # (N, Z)
     log_variances: Tensor  # (N, Z)
+    memory: LSTMState | None = None  # (N, H) each; None for first frames
 
-    def draw(self, uniform: Tensor, normal: Tensor) -> Tensor:
-        """First latents (B, Z): samples of the posterior of a frame that the first number of each row chooses."""
+    def draw(self, uniform: Tensor, normal: Tensor) -> tuple[Tensor, LSTMState | None]:
+        """First latents (B, Z), and M's memories there, or None before an episode.
+
+        Latents are samples of the posterior of a frame that the first number of each row chooses.
+        """
         frames = (uniform[:, 0] * len(self.means)).long().clamp_(max=len(self.means) - 1)  # (B,)
-        return self.means[frames] + torch.exp(self.log_variances[frames] / 2) * normal
+        latents = self.means[frames] + torch.exp(self.log_variances[frames] / 2) * normal
+        return latents, LSTMState(*(part[frames] for part in self.memory)) if self.memory is not None else None
 
 
 class WorldModel:
@@ -100,17 +108,17 @@ class WorldModel:
 
     @torch.no_grad()
     def start(self, rng: RowNoise) -> WorldModelState:
-        """Begin one dream for each row of `rng`, on recorded first frames. Takes one draw."""
+        """Begin one dream for each row of `rng`, on recorded frames. Takes one draw."""
         if self.starts is None:
             raise ValueError("this world model was made without start latents")
-        return self.start_at(self.starts.draw(*rng.draw()))
+        return self.start_at(*self.starts.draw(*rng.draw()))
 
-    def start_at(self, latents: Tensor) -> WorldModelState:
-        """Begin at latents (B, Z) with no memory."""
-        hidden, cell = self.memory.initial_state(len(latents))
+    def start_at(self, latents: Tensor, memory: LSTMState | None = None) -> WorldModelState:
+        """Begin at latents (B, Z): within an episode of which M has this memory, or before one."""
+        hidden, cell = memory or self.memory.initial_state(len(latents))
         zeros = latents.new_zeros(len(latents))
-        no_death = torch.full_like(zeros, -torch.inf)
-        return WorldModelState(latents, cell, hidden, torch.ones_like(zeros), zeros, no_death)
+        restart = torch.full_like(zeros, float(memory is None))
+        return WorldModelState(latents, cell, hidden, restart, zeros, torch.full_like(zeros, -torch.inf))
 
     @torch.no_grad()
     def observe(self, frames: Tensor, actions: Tensor, rng: RowNoise | None = None) -> WorldModelState:

@@ -6,7 +6,7 @@ program takes a core, all threads would wait for the slowest at each of them.
 
 Time alignment: a controller sees z_t and (c, h) before M consumes (z_t, a_t, restart_t); then M says z_{t+1} and
 whether a_t was fatal. Protocol of appendix A.4 and of the released code: a dream starts on a recorded first frame with no
-memory and restart = 1; it ends when death is more likely than not, or after `max_steps`. Reward is 1 for every step, or
+memory and restart = 1 (or, where the starts have memories, within an episode); it ends when death is more likely than not, or after `max_steps`. Reward is 1 for every step, or
 what M says where it has a reward head (Wellmer & Kwok 2021).
 """
 
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from worldmodels.config.models import ControllerOptions, MDNRNNOptions
 from worldmodels.models.controller import controller_size, split_weights, squash
-from worldmodels.models.mdn_rnn import MDNRNN, sample_mixture, split_outputs
+from worldmodels.models.mdn_rnn import MDNRNN, LSTMState, sample_mixture, split_outputs
 from worldmodels.models.world_model import StartLatents
 from worldmodels.runtime.device import set_threads
 from worldmodels.simulators.noise import RowStreams, Words
@@ -65,7 +65,7 @@ def dream_returns(
 ) -> DreamScores:
     """Dream R times with each of P controllers.
 
-    weights: (P, D), flat controllers as `models.controller` orders them. starts: posteriors of recorded first frames.
+    weights: (P, D), flat controllers as `models.controller` orders them. starts: posteriors of recorded frames.
     words: name of the random stream, for example (stage, training seed, generation). A dream's numbers depend on
     these words, its member and its rollout, and on nothing else. Raises ValueError when D does not fit.
     """
@@ -102,7 +102,7 @@ def run_share(
     """Run dreams with controllers (B, D) and the random streams `names`; returns what `run_dreams` does."""
     noise = RowStreams(names, memory.options.latent_size, memory.bias.device, memory.bias.dtype)
     batch = DreamBatch(memory, options)
-    batch.begin(starts.draw(*noise.draw()), weights)
+    batch.begin(*starts.draw(*noise.draw()), weights)
     return run_dreams(batch, noise, options.max_steps)
 
 
@@ -194,12 +194,15 @@ class DreamBatch:
         self.gates = Product(gates_weight(memory), options.products)
         self.head = Product(head_weight(memory), options.products)
 
-    def begin(self, latents: Tensor, weights: Tensor) -> None:
-        """Start dreams at latents (B, Z), each with its controller (B, D), and no memory."""
+    def begin(self, latents: Tensor, memory: LSTMState | None, weights: Tensor) -> None:
+        """Start dreams at latents (B, Z), each with its controller (B, D): within an episode of which M has this memory, or before one."""
         self.rows = latents.new_zeros(len(latents), self.width)
         self.rows[:, self.latent] = latents
         self.rows[:, self.ones] = 1
-        self.rows[:, self.action.stop :] = 1
+        if memory is None:
+            self.rows[:, self.action.stop :] = 1
+        else:
+            self.rows[:, self.hidden], self.rows[:, self.cell] = memory
         # Controllers that do not see the cell state need none of its columns.
         self.seen = slice(0 if self.options.controller.inputs == "z-c-h" else self.ones, self.latent.stop)
         self.matrix = self._controllers(weights.to(latents))[..., self.seen].contiguous()

@@ -11,10 +11,12 @@ import torch
 
 from worldmodels.config.blocks import EvolveControllerBlock
 from worldmodels.config.tasks import CarRacingOptions
+from worldmodels.config.training import EvolutionOptions
 from worldmodels.errors import UserError
 from worldmodels.evolution import HISTORY_COLUMNS, Evolution, evolve
 from worldmodels.models.controller import controller_size
 from worldmodels.models.files import LoadedWorldModel, load_world_model_files
+from worldmodels.models.world_model import StartLatents
 from worldmodels.runtime.device import matmul_dtype, resolve_device
 from worldmodels.runtime.files import file_checksum, write_json, write_text
 from worldmodels.runtime.processor import available_cores
@@ -33,7 +35,7 @@ class EvolveController(Stage):
 
     vae: Path = input_file("The VAE's weights")
     mdn_rnn: Path = input_file("M's weights")
-    latents: Path | None = input_file("Latents, for the first frames that dreams start from", default=None)
+    latents: Path | None = input_file("Latents, for the frames that dreams start from", default=None)
     output: Path = output_file("The selected controller, JSON")
     history: Path = output_file("Scores of every generation, CSV")
     seed: Seed
@@ -135,25 +137,37 @@ class Dreams:
         self.world_model, self.seed, self.options = world_model, seed, block.evolution
         self.temperature, self.dropout = block.variant.temperature, block.variant.dropout
         self.starts = world_model.starts(block.evolution.start_frames)
+        self.moments = self._moments(block.evolution)
         self.products = matmul_dtype(block.evolution.precision, world_model.device)
 
     def population(self, population: np.ndarray, generation: int) -> Scores:
         """Survival (P, R) of controllers (P, D)."""
-        return self._dream(population, self.options.rollouts, "fitness", generation)
+        short = self.options.short_dreams
+        steps = self.options.max_steps if short is None else short.steps
+        return self._dream(population, self.moments, self.options.rollouts, steps, "fitness", generation)
+
+    def _moments(self, options: EvolutionOptions) -> StartLatents:
+        """Where the dreams of a population begin."""
+        short = options.short_dreams
+        if short is None:
+            return self.starts
+        words = ("evolve_controller", self.seed, "moments")
+        return self.world_model.moments(options.start_frames, short.watched, words)
 
     def evaluation_score(self, weights: np.ndarray, _generation: int) -> Scores:
-        """Survival (n,) of one controller (D,) in the same dreams each time."""
-        scores = self._dream(weights[None], self.options.evaluation_dreams, "evaluation", 0)
+        """Survival (n,) of one controller (D,) in the same whole dreams each time."""
+        options = self.options
+        scores = self._dream(weights[None], self.starts, options.evaluation_dreams, options.max_steps, "evaluation", 0)
         return Scores(scores.returns[0], scores.steps)
 
-    def _dream(self, population: np.ndarray, rollouts: int, purpose: str, number: int) -> Scores:
+    def _dream(
+        self, population: np.ndarray, starts: StartLatents, rollouts: int, steps: int, purpose: str, number: int
+    ) -> Scores:
         options = self.options
         weights = torch.as_tensor(population, dtype=torch.float32, device=self.world_model.device)
-        dreams = DreamOptions(
-            options.controller, self.temperature, rollouts, options.max_steps, self.dropout, self.products
-        )
+        dreams = DreamOptions(options.controller, self.temperature, rollouts, steps, self.dropout, self.products)
         words = ("evolve_controller", self.seed, purpose, number)
-        scores = dream_returns(self.world_model.mdn_rnn, weights, self.starts, dreams, words)
+        scores = dream_returns(self.world_model.mdn_rnn, weights, starts, dreams, words)
         return Scores(scores.returns, int(scores.lengths.sum()))
 
 
