@@ -1,9 +1,11 @@
-"""What benchmarks count by: operations of an update, and the numbers of threads that rates are measured with."""
+"""What benchmarks count by: operations of an update, deaths in a thousand tics, and the numbers of threads that rates are measured with."""
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from worldmodels.benchmarks.honesty import deaths_per_thousand
 from worldmodels.benchmarks.scaling import thread_counts
 from worldmodels.benchmarks.simulators import operations_per_update, update_of
 from worldmodels.config.simulators import RESOptions, SimulatorTraining
@@ -43,3 +45,12 @@ def test_operations_of_an_update_are_those_that_torch_counts(scheme, warm_up_gra
 )
 def test_threads_double_up_to_all_cores(cores, counts):
     assert thread_counts(cores) == counts
+
+
+def test_deaths_in_a_thousand_tics():
+    """Three episodes: deaths after 50 and 150 tics, and none within 400."""
+    lengths = np.array([50, 150, 401])
+    assert deaths_per_thousand(lengths, 0, 100) == pytest.approx(1000 / 250)
+    assert deaths_per_thousand(lengths, 100, 400) == pytest.approx(1000 / 350)
+    assert deaths_per_thousand(lengths, 0, 400) == pytest.approx(2000 / 600)
+    assert deaths_per_thousand(lengths[:2], 200, 400) is None
