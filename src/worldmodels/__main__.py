@@ -36,6 +36,9 @@ def main(arguments: list[str] | None = None) -> int:
     # (and see runtime/device.py: choose_vector_functions).
     os.environ.setdefault("MKL_DYNAMIC", "FALSE")
     os.environ.setdefault("MKL_CBWR", "AUTO")
+    # CMA-ES decomposes its covariance in numpy, whose sums depend on the number of threads. Snakemake would set it to a
+    # job's: an agent would then depend on how many cores it was evolved with.
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
     words = sys.argv[1:] if arguments is None else arguments
     known = commands()
     if not words or words[0] in {"-h", "--help"}:

@@ -1,6 +1,9 @@
 """CMA-ES: it climbs, and a search that was stopped ends where an undisturbed one does."""
 
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -122,3 +125,18 @@ def test_validation_keeps_the_mean_with_the_best_real_score(state):
     assert (chosen.generation, chosen.score) == (8, 9.0)
     assert evolution.selected("mean").generation == 12
     assert evolution.selected("best").score == max(row["best"] for row in evolution.history)
+
+
+def test_evolution_does_not_depend_on_the_number_of_cores():
+    """CMA-ES decomposes a covariance of Doom's 1,088 weights in numpy, where Snakemake says how many threads a job has."""
+    program = (
+        "from worldmodels.__main__ import main; main(['--help']); import numpy, hashlib;"
+        "matrix = numpy.random.default_rng(0).standard_normal((1088, 1088));"
+        "print(hashlib.sha256(numpy.linalg.eigh(matrix @ matrix.T)[1].tobytes()).hexdigest())"
+    )
+    digests = []
+    for threads in ("1", "2"):
+        told = {**os.environ, "OPENBLAS_NUM_THREADS": threads}
+        done = subprocess.run([sys.executable, "-c", program], env=told, capture_output=True, text=True, check=True)
+        digests.append(done.stdout.splitlines()[-1])
+    assert digests[0] == digests[1]
