@@ -31,6 +31,12 @@ def test_published_training_curves_stand_beside_ours_and_within_the_axes():
     plt.close(drawn)
 
 
+def test_a_mean_that_outlives_short_dreams_is_within_the_axes():
+    """Its score is of whole dreams, where the population's are cut off."""
+    lowest, highest = score_range([HISTORY | {"evaluation": np.array([np.nan, np.nan, 1700.0])}])
+    assert lowest == -50 and highest > 1700
+
+
 def test_published_training_curves_end_at_scores_of_published_rows():
     """Each is of a variant of its table, and the paper's ends within the spread of the score that the table gives it."""
     for table, curves in CURVES.items():

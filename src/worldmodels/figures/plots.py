@@ -27,11 +27,16 @@ class TemperaturePoint(NamedTuple):
 
 
 def plot_evolution(
-    axes: Axes, histories: Sequence[History], label: str, score: str, curves: Sequence[PublishedCurve] = ()
+    axes: Axes,
+    histories: Sequence[History],
+    label: str,
+    score: str,
+    curves: Sequence[PublishedCurve] = (),
+    scored_mean: str = "mean of the distribution",
 ) -> None:
     """Best, mean and worst of every generation, and the score of the distribution's mean; a thin line per seed.
 
-    score: what is scored, and where. curves: what was published of the last.
+    score: what is scored, and where. curves: what was published of the last. scored_mean: what the last is.
     """
     names = (("best", GREEN), ("mean", BLUE), ("worst", GREY))
     for history in histories:
@@ -39,7 +44,7 @@ def plot_evolution(
             axes.plot(history["generation"], history[name], color=colour, alpha=0.85 if len(histories) == 1 else 0.5)
         scored = ~np.isnan(history["evaluation"])
         axes.plot(history["generation"][scored], history["evaluation"][scored], "o-", color=RED, markersize=3.5)
-    for name, colour in (*names, ("mean of the distribution", RED)):
+    for name, colour in (*names, (scored_mean, RED)):
         axes.plot([], [], color=colour, label=name)
     for curve, marker in zip(curves, ("o", "^", "s"), strict=False):
         axes.plot(list(curve.points), list(curve.points.values()), f"{marker}:", color=RED, markersize=3.5,
@@ -60,7 +65,8 @@ def mark_generations(axes: Axes, logarithmic: bool) -> None:
 def score_range(histories: Sequence[History], curves: Sequence[PublishedCurve] = ()) -> tuple[float, float]:
     """Limits of an axis for all of these: from 0 or the worst, with room for a legend above the best."""
     published = [max(curve.points.values()) for curve in curves]
-    highest = max(*(float(np.nanmax(history["best"])) for history in histories), *published, 0.0)
+    means = [float(np.nanmax(history["evaluation"])) for history in histories]
+    highest = max(*(float(np.nanmax(history["best"])) for history in histories), *means, *published, 0.0)
     lowest = min(0.0, *(float(np.nanmin(history["worst"])) for history in histories))
     return lowest, highest + 0.3 * (highest - lowest)
 

@@ -88,10 +88,16 @@ class Plot(Stage):
         wording = self.wording()
         options = self.block().experiment
         if options.variants[variant].environment == "dream":
-            return f"{wording.score}, dream"
+            short = options.evolution.short_dreams
+            return f"{wording.score}, dream" + (f" of {short.steps}" if short is not None else "")
         idle = options.evolution.hopeless_after
         stopped = f"\nstopped after {idle:,} steps without reward" if idle else ""
         return f"{wording.score}, {wording.real}{stopped}"
+
+    def _scored_mean(self, variant: str) -> str:
+        options = self.block().experiment
+        short = options.evolution.short_dreams is not None and options.variants[variant].environment == "dream"
+        return "mean of the distribution, whole dreams" if short else "mean of the distribution"
 
     def evolution(self) -> None:
         """Best, mean and worst of each generation, and published training curves."""
@@ -106,7 +112,9 @@ class Plot(Stage):
             drawn, axes = plt.subplots(*(1, len(by_variant)), figsize=size, sharex=True, sharey=True, squeeze=False)
             for cell, (variant, histories) in zip(axes[0], by_variant.items(), strict=True):
                 name = variant.replace("tau-", "τ = ")
-                plot_evolution(cell, histories, name, self._scored(variant), curves[variant])
+                plot_evolution(
+                    cell, histories, name, self._scored(variant), curves[variant], self._scored_mean(variant)
+                )
                 cell.label_outer()
             mark_generations(axes[0, 0], bool(every_curve))
             every_history = [one for histories in by_variant.values() for one in histories]
