@@ -85,10 +85,10 @@ def test_released_weights_become_a_table(checkout):
 def test_mistakes_in_a_target_or_in_the_config_are_one_sentence(checkout):
     wrong = checkout.snakemake("-n", "results/doom-latop/table.csv")
     assert wrong.returncode != 0 and "Did you mean 'doom-laptop'" in wrong.stdout + wrong.stderr
-    checkout.edit("config.yaml", "epochs: 0.2 #", "epohcs: 0.2 #")
+    checkout.edit("config.yaml", "free_bits: 1.5 #", "fre_bits: 1.5 #")
     wrong = checkout.snakemake("-n", "quickstart")
     assert wrong.returncode != 0
-    assert "unknown key experiments.doom-laptop.vae.epohcs. Did you mean 'epochs'" in wrong.stdout + wrong.stderr
+    assert "unknown key experiments.doom-laptop.vae.fre_bits. Did you mean 'free_bits'" in wrong.stdout + wrong.stderr
 
 
 def test_one_command_makes_every_product(finished):
