@@ -71,8 +71,14 @@ def controller_owner(config: Config, experiment: str, variant: str) -> str:
 
 
 def episodes_owner(config: Config, experiment: str, variant: str) -> str:
-    """The experiment whose folder holds the scored episodes of `variant`: the same controller, scored in the same way."""
-    return _owner(config, experiment, variant, lambda *place: (evolve_block(*place), evaluate_block(*place)))
+    """The experiment whose folder holds the scored episodes of `variant`: the same agent, scored in the same way."""
+    return _owner(config, experiment, variant, _scored_agent)
+
+
+def _scored_agent(config: Config, options: ExperimentOptions, variant: str) -> tuple[Any, ...]:
+    """All that decides a variant's episodes; how others evolve does not matter to a policy that nobody evolves."""
+    evolved = options.variants[variant].policy == "evolved"
+    return (evolve_block(config, options, variant) if evolved else None, evaluate_block(config, options, variant))
 
 
 def _owner(
