@@ -169,6 +169,13 @@ def test_evolution_in_the_real_game_depends_on_how_that_is_seen():
     assert dag.controller_owner(config, "means", "z-h") == "means"
 
 
+def test_episodes_of_a_policy_that_nobody_evolves_are_shared_with_experiments_that_evolve_otherwise():
+    config = load_config(CONFIG_FILE)
+    assert config.experiments["doom-laptop-short"].evolution != config.experiments["doom-laptop"].evolution
+    assert dag.episodes_owner(config, "doom-laptop-short", "random") == "doom-laptop"
+    assert dag.episodes_owner(config, "doom-laptop-short", "tau-1.15") == "doom-laptop-short"
+
+
 def test_paper_cars_have_the_papers_numbers():
     """867, 99 and 1,443 weights (test_controller), V with 32 latents, M with 256 units and neither flag nor death head."""
     config = load_config(CONFIG_FILE)
