@@ -15,7 +15,7 @@ from worldmodels.models.world_model import StartLatents, WorldModel
 from worldmodels.simulators.dreams import (
     DreamBatch,
     DreamOptions,
-    Product,
+    MatrixProduct,
     dream_returns,
     dream_words,
     dropout_factors,
@@ -117,8 +117,8 @@ def test_batched_dreams_within_episodes_equal_dreams_one_by_one():
     # It matters where they begin, and that the memory is the moment's own.
     assert (dream_returns(network, weights, starts(), options, WORDS).lengths != scores.lengths).any()
     state = WorldModel(None, network, moments()).start(RowStreams([("a",), ("b",)], 6, dtype=torch.float64))
-    places = [int((moments().memory.cell == cell).all(dim=1).nonzero()) for cell in state.cell]
-    assert state.restart.tolist() == [0, 0] and torch.equal(state.hidden, moments().memory.hidden[places])
+    places = [int((moments().state.cell == cell).all(dim=1).nonzero()) for cell in state.cell]
+    assert state.restart.tolist() == [0, 0] and torch.equal(state.hidden, moments().state.hidden[places])
     assert (state.latent - moments().means[places]).abs().max() < 5 * math.exp(-1)
 
 
@@ -297,7 +297,7 @@ def test_bf16_products_give_nearly_the_same_scores():
     options = DreamOptions(CONTROLLER, 1.15, rollouts=100, max_steps=100)
     network, begin = memory(dtype=torch.float32), starts(torch.float32)
     exact = dream_returns(network, controllers(4), begin, options, WORDS).returns
-    narrow = DreamOptions(CONTROLLER, 1.15, 100, 100, products=torch.bfloat16)
+    narrow = DreamOptions(CONTROLLER, 1.15, 100, 100, matmul_dtype=torch.bfloat16)
     rounded = dream_returns(network, controllers(4), begin, narrow, WORDS).returns
     assert rounded.mean() == pytest.approx(exact.mean(), rel=0.05)
 
@@ -308,7 +308,7 @@ def test_bf16_products_are_products_in_bf16():
     weight, inputs = torch.randn(40, 30), torch.randn(5, 40)
     results = {}
     for dtype in (torch.float32, torch.bfloat16):
-        product = Product(weight, dtype)
+        product = MatrixProduct(weight, dtype)
         product.reserve(5)
         results[dtype] = product(inputs)
     error = (results[torch.bfloat16] - results[torch.float32]).abs().max()

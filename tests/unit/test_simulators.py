@@ -73,9 +73,9 @@ def test_memories_of_moments_are_what_m_remembers_there():
     vae, mdn_rnn = networks()
     loaded = LoadedWorldModel(WorldModel(vae, mdn_rnn), vae, mdn_rnn, latents, torch.device("cpu"))
     moments = loaded.moments(40, 8, ("test",))
-    assert moments.memory is not None
+    assert moments.state is not None
     inputs = torch.from_numpy(means.astype(np.float32)), torch.from_numpy(actions)
-    for mean, hidden, cell in zip(moments.means, *moments.memory, strict=True):
+    for mean, hidden, cell in zip(moments.means, *moments.state, strict=True):
         row = int((inputs[0] == mean).all(dim=1).nonzero())
         first = max(row - 8, 0 if row < 5 else 5)
         restarts = torch.zeros(1, row - first)
@@ -214,7 +214,7 @@ def test_render_gives_frames():
     frames = model.render(model.start(RowStreams([("a",), ("b",)], LATENT)))
     assert frames.shape == (2, 64, 64, 3) and frames.dtype == torch.uint8
     with torch.no_grad():
-        expected = model.vision.decode(model.start(RowStreams([("a",), ("b",)], LATENT)).latent)
+        expected = model.vae.decode(model.start(RowStreams([("a",), ("b",)], LATENT)).latent)
     assert (frames.permute(0, 3, 1, 2).float() / 255 - expected).abs().max() < 0.51 / 255
 
 

@@ -31,56 +31,56 @@ def measure_dreams(threads: int | None = None) -> dict[str, Any]:
     times faster the batch is.
     """
     set_threads(threads or available_cores())
-    memory, starts = immortal_memory()
+    mdn_rnn, starts = immortal_mdn_rnn()
     result: dict[str, Any] = {"dreams": MEMBERS * ROLLOUTS, "bf16_hardware": has_fast_bf16(torch.device("cpu"))}
     for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        rate, limit = measure_batched(memory, starts, dtype)
+        rate, limit = measure_batched(mdn_rnn, starts, dtype)
         result |= {f"{name}_rate": rate, f"{name}_limit": limit, f"{name}_share": rate / limit}
-    result["single_rate"] = measure_single(memory, starts)
+    result["single_rate"] = measure_single(mdn_rnn, starts)
     result["batch_gain"] = result["fp32_rate"] / result["single_rate"]
     return result
 
 
-def immortal_memory() -> tuple[MDNRNN, StartLatents]:
+def immortal_mdn_rnn() -> tuple[MDNRNN, StartLatents]:
     """M of Doom's size with fresh weights that never predict death, and first frames."""
     torch.manual_seed(0)
-    memory = MDNRNN(MDNRNNOptions()).eval()
+    mdn_rnn = MDNRNN(MDNRNNOptions()).eval()
     with torch.no_grad():
-        memory.head.bias[-1] = -1e3
-    latent = memory.options.latent_size
-    return memory, StartLatents(torch.randn(1000, latent), torch.full((1000, latent), -2.0))
+        mdn_rnn.head.bias[-1] = -1e3
+    latent = mdn_rnn.options.latent_size
+    return mdn_rnn, StartLatents(torch.randn(1000, latent), torch.full((1000, latent), -2.0))
 
 
 def dream_options(rollouts: int, steps: int, dtype: torch.dtype) -> DreamOptions:
     """Dreams at the paper's temperature."""
-    return DreamOptions(ControllerOptions(), 1.15, rollouts, steps, products=dtype)
+    return DreamOptions(ControllerOptions(), 1.15, rollouts, steps, matmul_dtype=dtype)
 
 
-def random_controllers(memory: MDNRNN, count: int) -> torch.Tensor:
+def random_controllers(mdn_rnn: MDNRNN, count: int) -> torch.Tensor:
     """Weights (P, D) of the size that CMA-ES tries."""
-    sizes = memory.options
+    sizes = mdn_rnn.options
     size = controller_size(dream_options(1, 1, torch.float32).controller, sizes.latent_size, sizes.hidden_size, 1)
     return 0.1 * torch.randn(count, size)
 
 
-def measure_batched(memory: MDNRNN, starts: StartLatents, dtype: torch.dtype) -> tuple[float, float]:
+def measure_batched(mdn_rnn: MDNRNN, starts: StartLatents, dtype: torch.dtype) -> tuple[float, float]:
     """Steps a second of the engine, and of its matrix products alone."""
     fast = dtype == torch.float32 or has_fast_bf16(torch.device("cpu"))
     steps = STEPS if fast else STEPS // 16
     options = dream_options(ROLLOUTS, steps, dtype)
-    weights = random_controllers(memory, MEMBERS)
+    weights = random_controllers(mdn_rnn, MEMBERS)
     total = MEMBERS * ROLLOUTS * steps
-    products = matrix_products(memory, options)
+    products = matrix_products(mdn_rnn, options)
     rates, limits = [], []
     for _ in range(REPETITIONS if fast else 1):
         limits.append(total / seconds(lambda: [products() for _ in range(steps)]))
-        rates.append(total / seconds(lambda: dream_returns(memory, weights, starts, options, ("benchmark", 1, 1))))
+        rates.append(total / seconds(lambda: dream_returns(mdn_rnn, weights, starts, options, ("benchmark", 1, 1))))
     return max(rates), max(limits)
 
 
-def matrix_products(memory: MDNRNN, options: DreamOptions) -> Callable[[], None]:
+def matrix_products(mdn_rnn: MDNRNN, options: DreamOptions) -> Callable[[], None]:
     """The two products of a step of all dreams, on ready-made inputs and into ready-made outputs."""
-    batch = DreamBatch(memory, options)
+    batch = DreamBatch(mdn_rnn, options)
     shapes = [product.weight.shape for product in (batch.gates, batch.head)]
     inputs = [torch.randn(MEMBERS * ROLLOUTS, size).to(batch.gates.dtype) for size, _ in shapes]
     outputs = [torch.empty(MEMBERS * ROLLOUTS, size, dtype=batch.gates.dtype) for _, size in shapes]
@@ -94,12 +94,12 @@ def matrix_products(memory: MDNRNN, options: DreamOptions) -> Callable[[], None]
     return run
 
 
-def measure_single(memory: MDNRNN, starts: StartLatents) -> float:
+def measure_single(mdn_rnn: MDNRNN, starts: StartLatents) -> float:
     """Steps a second of one dream at a time, on the same engine."""
     options = dream_options(1, 300, torch.float32)
-    weights = random_controllers(memory, 1)
+    weights = random_controllers(mdn_rnn, 1)
     return 300 / min(
-        seconds(lambda: dream_returns(memory, weights, starts, options, ("benchmark", 1, 1)))
+        seconds(lambda: dream_returns(mdn_rnn, weights, starts, options, ("benchmark", 1, 1)))
         for _ in range(REPETITIONS)
     )
 

@@ -29,7 +29,7 @@ def measure_precision() -> dict[str, Any]:
     result: dict[str, Any] = {"dreams": DREAMS, "bf16_hardware": has_fast_bf16(torch.device("cpu"))}
     means = []
     for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        options = DreamOptions(controller.options, TEMPERATURE, DREAMS, products=dtype)
+        options = DreamOptions(controller.options, TEMPERATURE, DREAMS, matmul_dtype=dtype)
         returns = dream_returns(loaded.mdn_rnn, weights, starts, options, ("benchmark", "precision")).returns
         means.append(float(returns.mean()))
         result |= {f"{name}_mean": means[-1], f"{name}_standard_error": float(returns.std(ddof=1) / np.sqrt(DREAMS))}

@@ -12,7 +12,7 @@ from worldmodels.benchmarks.dream import (
     MEMBERS,
     ROLLOUTS,
     dream_options,
-    immortal_memory,
+    immortal_mdn_rnn,
     random_controllers,
     seconds,
 )
@@ -50,11 +50,11 @@ def thread_counts(cores: int) -> list[int]:
 def dream_rate(threads: int) -> float:
     """Steps a second of the paper's 1,024 dreams as one batch."""
     set_threads(threads)
-    memory, starts = immortal_memory()
+    mdn_rnn, starts = immortal_mdn_rnn()
     options = dream_options(ROLLOUTS, DREAM_STEPS, matmul_dtype("auto", torch.device("cpu")))
-    weights = random_controllers(memory, MEMBERS)
-    dream_returns(memory, weights, starts, options, ("benchmark", "scaling"))
-    taken = seconds(lambda: dream_returns(memory, weights, starts, options, ("benchmark", "scaling")))
+    weights = random_controllers(mdn_rnn, MEMBERS)
+    dream_returns(mdn_rnn, weights, starts, options, ("benchmark", "scaling"))
+    taken = seconds(lambda: dream_returns(mdn_rnn, weights, starts, options, ("benchmark", "scaling")))
     return MEMBERS * ROLLOUTS * DREAM_STEPS / taken
 
 

@@ -58,8 +58,8 @@ class LoadedWorldModel(NamedTuple):
         noise = torch.Generator().manual_seed(integer_seed(*words, "noise"))
         latents = sample_latents(means, log_variances, torch.randn(means.shape, generator=noise))[:, :-1]  # (N, W, Z)
         with torch.no_grad():
-            _, memory = self.mdn_rnn(*(part.to(self.device) for part in (latents, actions, restarts)))
-        return StartLatents(means[:, -1].to(self.device), log_variances[:, -1].to(self.device), memory)
+            _, state = self.mdn_rnn(*(part.to(self.device) for part in (latents, actions, restarts)))
+        return StartLatents(means[:, -1].to(self.device), log_variances[:, -1].to(self.device), state)
 
     def _recorded(self) -> Latents:
         if self.latents is None:

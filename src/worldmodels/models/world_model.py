@@ -67,44 +67,44 @@ class WorldModelState(TensorState):
 
 @dataclass(frozen=True)
 class StartLatents:
-    """Posteriors of recorded frames, from which dreams start: first frames, or any with M's memory of what led there.
+    """Posteriors of recorded frames, from which dreams start: first frames, or any with M's state after what led there.
 
-    Never a later frame without a memory.
+    Never a later frame without a state.
     """
 
     means: Tensor  # (N, Z)
     log_variances: Tensor  # (N, Z)
-    memory: LSTMState | None = None  # (N, H) each; None for first frames
+    state: LSTMState | None = None  # (N, H) each; None for first frames
 
     def draw(self, uniform: Tensor, normal: Tensor) -> tuple[Tensor, LSTMState | None]:
-        """First latents (B, Z), and M's memories there, or None before an episode.
+        """First latents (B, Z), and M's states there, or None before an episode.
 
         Latents are samples of the posterior of a frame that the first number of each row chooses.
         """
         frames = (uniform[:, 0] * len(self.means)).long().clamp_(max=len(self.means) - 1)  # (B,)
         latents = self.means[frames] + torch.exp(self.log_variances[frames] / 2) * normal
-        return latents, LSTMState(*(part[frames] for part in self.memory)) if self.memory is not None else None
+        return latents, LSTMState(*(part[frames] for part in self.state)) if self.state is not None else None
 
 
 class WorldModel:
     """V and M as a `Simulator`. Death is p > 1/2 (appendix A.2). An M without a reward head gives 1 for every step, the
     last one included.
 
-    vision: the VAE; memory: the MDN-RNN; starts: where `start` begins, if it is used.
+    vae: V; mdn_rnn: M; starts: where `start` begins, if it is used.
     """
 
     discrete = False
 
-    def __init__(self, vision: FrameCoder, memory: MDNRNN, starts: StartLatents | None = None) -> None:
-        self.vision, self.memory, self.starts = vision, memory, starts
-        options = memory.options
+    def __init__(self, vae: FrameCoder, mdn_rnn: MDNRNN, starts: StartLatents | None = None) -> None:
+        self.vae, self.mdn_rnn, self.starts = vae, mdn_rnn, starts
+        options = mdn_rnn.options
         self.action_size, self.noise_size = options.action_size, options.latent_size
         self.latent_size, self.hidden_size = options.latent_size, options.hidden_size
 
     @property
     def device(self) -> torch.device:
         """Where M's weights are."""
-        return self.memory.bias.device
+        return self.mdn_rnn.bias.device
 
     @torch.no_grad()
     def start(self, rng: RowNoise) -> WorldModelState:
@@ -113,11 +113,11 @@ class WorldModel:
             raise ValueError("this world model was made without start latents")
         return self.start_at(*self.starts.draw(*rng.draw()))
 
-    def start_at(self, latents: Tensor, memory: LSTMState | None = None) -> WorldModelState:
-        """Begin at latents (B, Z): within an episode of which M has this memory, or before one."""
-        hidden, cell = memory or self.memory.initial_state(len(latents))
+    def start_at(self, latents: Tensor, state: LSTMState | None = None) -> WorldModelState:
+        """Begin at latents (B, Z): within an episode that left M in `state`, or before one."""
+        hidden, cell = state or self.mdn_rnn.initial_state(len(latents))
         zeros = latents.new_zeros(len(latents))
-        restart = torch.full_like(zeros, float(memory is None))
+        restart = torch.full_like(zeros, float(state is None))
         return WorldModelState(latents, cell, hidden, restart, zeros, torch.full_like(zeros, -torch.inf))
 
     @torch.no_grad()
@@ -131,7 +131,7 @@ class WorldModel:
         if frames.shape[1:] != (steps + 1, 64, 64, 3) or frames.dtype != torch.uint8:
             raise ValueError(f"frames must be (B, {steps + 1}, 64, 64, 3) uint8, not {tuple(frames.shape)}")
         observations = frames.flatten(0, 1).permute(0, 3, 1, 2).to(actions.dtype) / 255
-        mean, log_variance = (part.unflatten(0, (batch, -1)) for part in self.vision.encode(observations))
+        mean, log_variance = (part.unflatten(0, (batch, -1)) for part in self.vae.encode(observations))
         latents = mean  # (B, T + 1, Z)
         if rng is not None:
             normal = torch.stack([rng.draw()[1] for _ in range(steps + 1)], dim=1)
@@ -141,17 +141,17 @@ class WorldModel:
             return state
         restarts = latents.new_zeros(batch, steps)
         restarts[:, 0] = 1
-        prediction, memory = self.memory(latents[:, :-1], actions, restarts)
+        prediction, after = self.mdn_rnn(latents[:, :-1], actions, restarts)
         logit = state.death_logit if prediction.done_logit is None else prediction.done_logit[:, -1]
         ones = torch.ones_like(state.reward)
         reward = ones if prediction.reward is None else prediction.reward[:, -1]
-        return WorldModelState(latents[:, -1], memory.cell, memory.hidden, 0 * ones, reward, logit)
+        return WorldModelState(latents[:, -1], after.cell, after.hidden, 0 * ones, reward, logit)
 
     @torch.no_grad()
     def step(self, state: WorldModelState, action: Tensor, temperature: float, rng: RowNoise) -> WorldModelState:
         """Imagine one step with actions (B, A) in [-1, 1]. Takes one draw."""
         uniform, normal = rng.draw()
-        prediction, memory = self.memory(
+        prediction, after = self.mdn_rnn(
             state.latent[:, None],
             action[:, None],
             state.restart[:, None],
@@ -163,7 +163,7 @@ class WorldModel:
         logit = torch.full_like(state.death_logit, -torch.inf) if logits is None else logits[:, 0]
         ones = torch.ones_like(state.reward)
         reward = ones if prediction.reward is None else prediction.reward[:, 0]
-        return WorldModelState(latent, memory.cell, memory.hidden, 0 * ones, reward, logit)
+        return WorldModelState(latent, after.cell, after.hidden, 0 * ones, reward, logit)
 
     @torch.no_grad()
     def render(self, state: WorldModelState) -> Tensor:
@@ -173,7 +173,7 @@ class WorldModel:
     @torch.no_grad()
     def render_latents(self, latents: Tensor) -> Tensor:
         """Draw latents (B, Z): frames (B, 64, 64, 3) uint8."""
-        observations = self.vision.decode(latents).clamp(0, 1)  # (B, 3, 64, 64)
+        observations = self.vae.decode(latents).clamp(0, 1)  # (B, 3, 64, 64)
         return (observations * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
     def reward(self, state: WorldModelState) -> Tensor:

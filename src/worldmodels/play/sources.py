@@ -99,7 +99,7 @@ def _beginning(loaded: LoadedWorldModel, real: RealView | None) -> Callable[[Row
             return model.observe(frame, torch.zeros(1, 0, model.action_size))
 
         return where_the_game_stands
-    return WorldModel(model.vision, model.memory, loaded.starts(START_FRAMES)).start
+    return WorldModel(model.vae, model.mdn_rnn, loaded.starts(START_FRAMES)).start
 
 
 def _window(noise: RowStreams) -> int:

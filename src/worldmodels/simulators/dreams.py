@@ -6,8 +6,8 @@ program takes a core, all threads would wait for the slowest at each of them.
 
 Time alignment: a controller sees z_t and (c, h) before M consumes (z_t, a_t, restart_t); then M says z_{t+1} and
 whether a_t was fatal. Protocol of appendix A.4 and of the released code: a dream starts on a recorded first frame with no
-memory and restart = 1 (or, where the starts have memories, within an episode); it ends when death is more likely than not, or after `max_steps`. Reward is 1 for every step, or
-what M says where it has a reward head (Wellmer & Kwok 2021).
+state and restart = 1 (or, where the starts have states, within an episode); it ends when death is more likely than not, or
+after `max_steps`. Reward is 1 for every step, or what M says where it has a reward head (Wellmer & Kwok 2021).
 """
 
 from collections.abc import Callable, Iterator
@@ -44,7 +44,7 @@ class DreamOptions:
     rollouts: int  # dreams of each controller
     max_steps: int = 2100
     dropout: float = 0.0  # share of the latent's numbers that M does not see at a step
-    products: torch.dtype = torch.float32  # of the matrix products; state and sampling stay in M's own type
+    matmul_dtype: torch.dtype = torch.float32  # state and sampling stay in M's own type
 
 
 class DreamScores(NamedTuple):
@@ -61,7 +61,7 @@ def dream_words(words: Words, member: int, rollout: int) -> Words:
 
 
 def dream_returns(
-    memory: MDNRNN, weights: Tensor, starts: StartLatents, options: DreamOptions, words: Words
+    mdn_rnn: MDNRNN, weights: Tensor, starts: StartLatents, options: DreamOptions, words: Words
 ) -> DreamScores:
     """Dream R times with each of P controllers.
 
@@ -69,7 +69,7 @@ def dream_returns(
     words: name of the random stream, for example (stage, training seed, generation). A dream's numbers depend on
     these words, its member and its rollout, and on nothing else. Raises ValueError when D does not fit.
     """
-    check_controllers(weights, memory.options, options.controller)
+    check_controllers(weights, mdn_rnn.options, options.controller)
     shape = (len(weights), options.rollouts)
     dreams = np.arange(shape[0] * shape[1])
     scores = DreamScores(*(np.empty(len(dreams), dtype) for dtype in (np.float64, np.int64, bool)))
@@ -79,11 +79,11 @@ def dream_returns(
         names = [
             dream_words(words, int(member), int(rollout)) for member, rollout in zip(members, rollouts, strict=True)
         ]
-        part = run_share(memory, weights[members], starts, options, names)
+        part = run_share(mdn_rnn, weights[members], starts, options, names)
         for values, own in zip(scores, part, strict=True):
             values[share] = own
 
-    run_shares(dream, dreams, torch.get_num_threads() if memory.bias.device.type == "cpu" else 1)
+    run_shares(dream, dreams, torch.get_num_threads() if mdn_rnn.bias.device.type == "cpu" else 1)
     return DreamScores(*(values.reshape(shape) for values in scores))
 
 
@@ -97,20 +97,20 @@ def run_shares(dream: Callable[[np.ndarray], None], dreams: np.ndarray, threads:
 
 @torch.inference_mode()
 def run_share(
-    memory: MDNRNN, weights: Tensor, starts: StartLatents, options: DreamOptions, names: list[Words]
+    mdn_rnn: MDNRNN, weights: Tensor, starts: StartLatents, options: DreamOptions, names: list[Words]
 ) -> DreamScores:
     """Run dreams with controllers (B, D) and the random streams `names`; returns what `run_dreams` does."""
-    noise = RowStreams(names, memory.options.latent_size, memory.bias.device, memory.bias.dtype)
-    batch = DreamBatch(memory, options)
+    noise = RowStreams(names, mdn_rnn.options.latent_size, mdn_rnn.bias.device, mdn_rnn.bias.dtype)
+    batch = DreamBatch(mdn_rnn, options)
     batch.begin(*starts.draw(*noise.draw()), weights)
     return run_dreams(batch, noise, options.max_steps)
 
 
-def check_controllers(weights: Tensor, memory: MDNRNNOptions, controller: ControllerOptions) -> None:
+def check_controllers(weights: Tensor, mdn_rnn: MDNRNNOptions, controller: ControllerOptions) -> None:
     """Raise ValueError unless weights are (P, D) with D the size of such a controller, which must be linear."""
     if controller.hidden_units:
         raise ValueError("controllers with hidden units are for real environments: the dream engine takes linear ones")
-    size = controller_size(controller, memory.latent_size, memory.hidden_size, memory.action_size)
+    size = controller_size(controller, mdn_rnn.latent_size, mdn_rnn.hidden_size, mdn_rnn.action_size)
     if weights.ndim != 2 or weights.shape[1] != size:
         raise ValueError(f"controllers of shape {tuple(weights.shape)} must be (P, {size})")
 
@@ -155,7 +155,7 @@ class DreamStep(NamedTuple):
     rewards: Tensor | None  # (B,); None where M has no reward head: 1 each
 
 
-class Product:
+class MatrixProduct:
     """inputs @ weight in a type of its own; results are in that of the weight. They are overwritten by the next call."""
 
     def __init__(self, weight: Tensor, dtype: torch.dtype) -> None:
@@ -190,26 +190,28 @@ class DreamBatch:
     The column of ones carries all biases: into the LSTM's gates, into the head, and into the controllers.
     """
 
-    def __init__(self, memory: MDNRNN, options: DreamOptions) -> None:
-        self.sizes, self.options = memory.options, options
+    def __init__(self, mdn_rnn: MDNRNN, options: DreamOptions) -> None:
+        self.sizes, self.options = mdn_rnn.options, options
         hidden, latent, action = self.sizes.hidden_size, self.sizes.latent_size, self.sizes.action_size
         self.cell, self.hidden = slice(0, hidden), slice(hidden + 1, 2 * hidden + 1)
         self.latent = slice(self.hidden.stop, self.hidden.stop + latent)
         self.action = slice(self.latent.stop, self.latent.stop + action)
         self.ones = hidden
         self.width = self.action.stop + self.sizes.restart_input
-        self.gates = Product(gates_weight(memory), options.products)
-        self.head = Product(head_weight(memory), options.products)
+        self.gates = MatrixProduct(gates_weight(mdn_rnn), options.matmul_dtype)
+        self.head = MatrixProduct(head_weight(mdn_rnn), options.matmul_dtype)
 
-    def begin(self, latents: Tensor, memory: LSTMState | None, weights: Tensor) -> None:
-        """Start dreams at latents (B, Z), each with its controller (B, D): within an episode of which M has this memory, or before one."""
+    def begin(self, latents: Tensor, state: LSTMState | None, weights: Tensor) -> None:
+        """Start dreams at latents (B, Z), each with its controller (B, D): within an episode that left M in
+        `state`, or before one.
+        """
         self.rows = latents.new_zeros(len(latents), self.width)
         self.rows[:, self.latent] = latents
         self.rows[:, self.ones] = 1
-        if memory is None:
+        if state is None:
             self.rows[:, self.action.stop :] = 1
         else:
-            self.rows[:, self.hidden], self.rows[:, self.cell] = memory
+            self.rows[:, self.hidden], self.rows[:, self.cell] = state
         # Controllers that do not see the cell state need none of its columns.
         self.seen = slice(0 if self.options.controller.inputs == "z-c-h" else self.ones, self.latent.stop)
         self.matrix = self._controllers(weights.to(latents))[..., self.seen].contiguous()
@@ -274,16 +276,16 @@ def dropout_factors(uniform: Tensor, share: float) -> Tensor:
     return (low_bits >= share).to(uniform) / (1 - share)
 
 
-def gates_weight(memory: MDNRNN) -> Tensor:
+def gates_weight(mdn_rnn: MDNRNN) -> Tensor:
     """Weight (1 + H + I, 4H) of the LSTM on [1, h, z, a, restart], gates ordered i, f, o, 2g.
 
     The candidate g is doubled (exactly, in any type), so that one sigmoid serves all four: see DreamBatch._remember.
     """
-    weight = torch.cat([memory.bias[:, None], memory.weight_hh, memory.weight_ih], dim=1).detach()
+    weight = torch.cat([mdn_rnn.bias[:, None], mdn_rnn.weight_hh, mdn_rnn.weight_ih], dim=1).detach()
     input_gate, forget_gate, candidate, output_gate = weight.chunk(4)
     return torch.cat([input_gate, forget_gate, output_gate, 2 * candidate]).T
 
 
-def head_weight(memory: MDNRNN) -> Tensor:
+def head_weight(mdn_rnn: MDNRNN) -> Tensor:
     """Weight (1 + H, outputs) of the head on [1, h]."""
-    return torch.cat([memory.head.bias[:, None], memory.head.weight], dim=1).detach().T
+    return torch.cat([mdn_rnn.head.bias[:, None], mdn_rnn.head.weight], dim=1).detach().T

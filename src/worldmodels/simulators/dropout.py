@@ -26,7 +26,7 @@ class DropoutWorldModel(WorldModel):
     """`model`, with a share of the latent's numbers hidden from M at every step of its dreams; C and V see all of them."""
 
     def __init__(self, model: WorldModel, share: float) -> None:
-        super().__init__(model.vision, model.memory, model.starts)
+        super().__init__(model.vae, model.mdn_rnn, model.starts)
         self.share = share
 
     @torch.no_grad()

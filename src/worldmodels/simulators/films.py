@@ -32,8 +32,8 @@ def dream_frames(
     It is the dream that `dream_returns` scores for member 0 and this rollout under the same words, up to rounding.
     """
     world_model = with_dropout(world_model, options.dropout)
-    sizes = world_model.memory.options
-    bias = world_model.memory.bias
+    sizes = world_model.mdn_rnn.options
+    bias = world_model.mdn_rnn.bias
     noise = RowStreams([dream_words(words, 0, rollout)], sizes.latent_size, bias.device, bias.dtype)
     state = world_model.start(noise)
     states: list[WorldModelState] = [state]

@@ -87,11 +87,11 @@ class EvaluateController(Stage):
         """The virtual score: fresh dreams at the temperature that the controller was evolved at."""
         options = block.evolution
         assert options is not None
-        products = matmul_dtype(options.precision, world_model.device)
+        dtype = matmul_dtype(options.precision, world_model.device)
         rollouts = options.evaluation_dreams
         variant = block.variant
         dreams = DreamOptions(
-            controller.options, variant.temperature, rollouts, options.max_steps, variant.dropout, products
+            controller.options, variant.temperature, rollouts, options.max_steps, variant.dropout, dtype
         )
         weights = torch.as_tensor(controller.weights[None], dtype=torch.float32, device=world_model.device)
         starts = world_model.starts(options.start_frames)

@@ -138,7 +138,7 @@ class Dreams:
         self.temperature, self.dropout = block.variant.temperature, block.variant.dropout
         self.starts = world_model.starts(block.evolution.start_frames)
         self.moments = self._moments(block.evolution)
-        self.products = matmul_dtype(block.evolution.precision, world_model.device)
+        self.matmul_dtype = matmul_dtype(block.evolution.precision, world_model.device)
 
     def population(self, population: np.ndarray, generation: int) -> Scores:
         """Survival (P, R) of controllers (P, D)."""
@@ -165,7 +165,7 @@ class Dreams:
     ) -> Scores:
         options = self.options
         weights = torch.as_tensor(population, dtype=torch.float32, device=self.world_model.device)
-        dreams = DreamOptions(options.controller, self.temperature, rollouts, steps, self.dropout, self.products)
+        dreams = DreamOptions(options.controller, self.temperature, rollouts, steps, self.dropout, self.matmul_dtype)
         words = ("evolve_controller", self.seed, purpose, number)
         scores = dream_returns(self.world_model.mdn_rnn, weights, starts, dreams, words)
         return Scores(scores.returns, int(scores.lengths.sum()))
