@@ -2,6 +2,7 @@
 
 import csv
 import io
+import tempfile
 
 import numpy as np
 import pytest
@@ -78,7 +79,7 @@ def test_finished_agent_chooses_as_the_one_that_learned(algorithm, state):
 
 
 @pytest.mark.parametrize("algorithm", ["dqn", pytest.param("a2c", marks=pytest.mark.slow)])
-def test_killed_training_goes_on(algorithm, state, monkeypatch):
+def test_killed_training_goes_on(algorithm, state, tmp_path, monkeypatch):
     """It must not begin again: the steps go on, the replay memory is there, and the weights are the checkpoint's."""
     options = AgentTraining(algorithm=algorithm, steps=160, **SMALL)
     real, counted = Watch._on_step, []
@@ -90,6 +91,9 @@ def test_killed_training_goes_on(algorithm, state, monkeypatch):
         return real(self)
 
     monkeypatch.setattr(Watch, "_on_step", step_and_stop)
+    elsewhere = tmp_path / "tmp"
+    elsewhere.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(elsewhere))
     with pytest.raises(Interrupted):
         train_agent(options, "pong", None, state, CPU)
     assert counted[-1] == 100
@@ -100,6 +104,7 @@ def test_killed_training_goes_on(algorithm, state, monkeypatch):
     counted.clear()
     again = train_agent(options, "pong", None, state, CPU)
     assert not counted and torch.equal(again.head.weight, agent.head.weight)
+    assert not list(elsewhere.glob("SB3*")), "stable-baselines3's logger leaves folders"
 
 
 def test_agent_goes_on_from_a_file_of_the_same_game(tmp_path, state):

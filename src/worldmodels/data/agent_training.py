@@ -16,6 +16,7 @@ import torch
 from stable_baselines3 import A2C, DQN
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
 from torch import nn
 
 from worldmodels.config.atari import AgentOptions, AgentTraining
@@ -47,6 +48,7 @@ def train_agent(
     with Progress(f"train {options.algorithm} on {game}", options.steps, "steps", state, done) as progress:
         if done < options.steps:
             watch = Watch(games, progress, state)
+            learner.set_logger(Logger(folder=None, output_formats=[]))  # its own leaves a folder in /tmp
             learner.learn(options.steps - done, callback=watch, reset_num_timesteps=done == 0, log_interval=10**9)
             watch.checkpoint()
     return finished_agent(learner, options, task, games.consoles[0].action_codes)
