@@ -1,28 +1,51 @@
 """The command line: `python -m worldmodels STAGE ...`, one command per stage, each with --help."""
 
+import ast
 import importlib
+import importlib.util
 import os
 import pkgutil
+import re
 import sys
+from pathlib import Path
 
 from worldmodels.errors import UserError
 
+TOOLS = {
+    "status": "worldmodels.status.run",
+    "play": "worldmodels.play.run",
+    "claims": "worldmodels.figures.claims_page",
+    "crate": "worldmodels.figures.crate",
+    "benchmark": "worldmodels.benchmarks.run",
+    "describe_config": "worldmodels.config.describe",
+}
+"""Commands for people, and the modules that run them."""
 
-def commands() -> dict[str, str]:
-    """Names of all commands and the modules that run them."""
+
+def stages() -> dict[str, str]:
+    """Commands that Snakemake's jobs are, and the modules that run them."""
     import worldmodels.stages
 
     names = [module.name for module in pkgutil.iter_modules(worldmodels.stages.__path__)]
-    found = {name: f"worldmodels.stages.{name}" for name in names if name != "stage"}
-    tools = {
-        "benchmark": "worldmodels.benchmarks.run",
-        "claims": "worldmodels.figures.claims_page",
-        "crate": "worldmodels.figures.crate",
-        "describe_config": "worldmodels.config.describe",
-        "play": "worldmodels.play.run",
-        "status": "worldmodels.status.run",
-    }
-    return found | tools
+    return {name: f"worldmodels.stages.{name}" for name in names if name != "stage"}
+
+
+def overview() -> str:
+    """What `--help` prints: every command with one sentence."""
+    groups = {"commands for people": TOOLS, "stages, which Snakemake runs": stages()}
+    width = max(len(name) for group in groups.values() for name in group)
+    lines = ["usage: python -m worldmodels COMMAND [--help | options]"]
+    for title, group in groups.items():
+        lines += ["", f"{title}:", *(f"  {name:{width}}  {summary(module)}" for name, module in group.items())]
+    return "\n".join(lines)
+
+
+def summary(module: str) -> str:
+    """The first sentence of a module's docstring; the module, which may take seconds to import, is only read."""
+    spec = importlib.util.find_spec(module)
+    assert spec is not None and spec.origin is not None
+    text = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
+    return re.split(r"(?<! al)\. |: `", " ".join(text.split("\n\n")[0].split()))[0].rstrip(".")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,11 +63,10 @@ def main(arguments: list[str] | None = None) -> int:
     # job's: an agent would then depend on how many cores it was evolved with.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     words = sys.argv[1:] if arguments is None else arguments
-    known = commands()
     if not words or words[0] in {"-h", "--help"}:
-        print("usage: python -m worldmodels COMMAND [--help | options]\n\ncommands:")
-        print("\n".join(f"  {name}" for name in known))
+        print(overview())
         return 0 if words else 2
+    known = TOOLS | stages()
     if words[0] not in known:
         from worldmodels.config.load import nearest
 
