@@ -3,8 +3,6 @@
 The real game takes the same actions beside it and keeps the score. Beside the agent stands one that acts at random.
 """
 
-import csv
-import io
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +15,7 @@ from worldmodels.config.simulator_blocks import PlayAgentBlock, simulator_module
 from worldmodels.figures.simulator_films import agent_film
 from worldmodels.figures.videos import write_mp4
 from worldmodels.runtime.device import resolve_device
-from worldmodels.runtime.files import write_text
+from worldmodels.runtime.files import csv_table, write_text
 from worldmodels.runtime.progress import Progress
 from worldmodels.seeds import REPORT_SEEDS, episode_seeds
 from worldmodels.simulators.agent_play import ChainEpisode, ChainPlay, RealGames, play_chain
@@ -101,11 +99,7 @@ def _unknown(value: float) -> bool:
 
 def as_csv(rows: list[dict[str, Any]]) -> str:
     """One row a game: see COLUMNS. Empty cells are of games without predicted frames."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(dict(_cells(row)) for row in rows)
-    return text.getvalue()
+    return csv_table(COLUMNS, (dict(_cells(row)) for row in rows))
 
 
 def _cells(row: dict[str, Any]) -> Iterator[tuple[str, Any]]:
