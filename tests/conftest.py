@@ -12,7 +12,7 @@ from filelock import FileLock
 
 REPOSITORY = Path(__file__).parent.parent
 
-# Small matrices on two shared cores: one thread is faster, and the same everywhere.
+# The same number of threads everywhere: sums, and so bytes, depend on it.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 

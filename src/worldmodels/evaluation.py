@@ -91,7 +91,6 @@ class DreamerAgent:
         self.restarts = np.ones(slots, dtype=np.float32)
         self.noise = np.zeros((slots, max_steps, self.options.latent_size), dtype=np.float32)
         self.step = np.zeros(slots, dtype=np.int64)
-        self.seen: Tensor | None = None  # (B, Z), last latents
 
     def reset(self, slot: int, episode: int, episode_seed: int) -> None:
         """Zero memory, and noise that belongs to the episode."""
@@ -113,7 +112,6 @@ class DreamerAgent:
         weights = self.weights[self.chosen[rows]] if len(self.weights) > 1 else self.weights[0]
         chosen = act(weights, self.controller, sizes.action_size, latents, *memory)  # (b, A)
         self._remember(latents, chosen, restarts, state, rows)
-        self.seen = latents
         actions = np.zeros((len(frames), sizes.action_size), dtype=np.float32)
         actions[rows] = chosen.cpu().numpy()
         return actions

@@ -8,6 +8,7 @@ from worldmodels.config.simulators import RESOptions
 from worldmodels.config.video import convolution
 from worldmodels.data.windows import Windows
 from worldmodels.seeds import integer_seed
+from worldmodels.simulators.prediction_error import batch_errors, joined
 
 SIZE, ACTIONS = 8, 3
 
@@ -36,6 +37,11 @@ def dot_windows(batch, steps, *words, actions=None):
     columns = torch.cat([first, first + (actions - 1).cumsum(dim=1)], dim=1)
     rewards = (actions == 2).float()
     return Windows(dot_frames(columns), actions, rewards, torch.zeros(batch, steps, dtype=torch.bool))
+
+
+def horizon_errors(simulator, batches, warm_up, horizon):
+    """The errors of a simulator on all windows of `batches`."""
+    return joined(list(batch_errors(simulator, batches, warm_up, horizon)))
 
 
 def dot_source(batch, steps, *words):

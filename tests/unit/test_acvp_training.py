@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from moving_dot import ACTIONS, SIZE, dot_source, dot_windows
+from moving_dot import ACTIONS, SIZE, dot_source, dot_windows, horizon_errors
 from moving_dot_acvp import small_acvp
 from test_atari_store import make_shard
 
@@ -19,7 +19,6 @@ from worldmodels.models.video.losses import reward_error, simulator_losses
 from worldmodels.runtime.stop import Interrupted
 from worldmodels.runtime.weights import read_record, save_weights
 from worldmodels.simulators.load import load_simulator
-from worldmodels.simulators.prediction_error import horizon_errors
 from worldmodels.simulators.video import VideoSimulator
 from worldmodels.stages.train_simulator import fit_simulator, learning_rate
 from worldmodels.training import on_plateau

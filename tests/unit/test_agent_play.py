@@ -11,15 +11,16 @@ from test_atari_store import make_agent
 
 from worldmodels.__main__ import main
 from worldmodels.config.acvp_presets import copy_last, mean_frame
-from worldmodels.config.atari import AtariShardOptions
 from worldmodels.config.simulators import RESOptions
 from worldmodels.config.tasks import AtariOptions
 from worldmodels.config.video import convolution
+from worldmodels.data.agent_scores import play_games
+from worldmodels.data.real_games import RealGames
 from worldmodels.errors import UserError
 from worldmodels.models.atari_agent import load_agent, save_agent
 from worldmodels.models.video.files import build_network
 from worldmodels.runtime.weights import save_weights
-from worldmodels.simulators.agent_play import RealGames, frames_of_agent, play_chain
+from worldmodels.simulators.agent_play import frames_of_agent, play_chain
 from worldmodels.simulators.protocol import Origin
 from worldmodels.simulators.video import VideoSimulator
 from worldmodels.stages import play_agent
@@ -30,10 +31,7 @@ SEEDS = (1, 2)
 
 
 def games(agent, epsilon=0.0, task=TASK):
-    options = AtariShardOptions(
-        task=task, epsilon=epsilon, uses_agent=True, frames_per_shard=0, parallel_games=len(SEEDS), seed=0
-    )
-    return RealGames(agent, options, SEEDS)
+    return RealGames(agent, task, SEEDS, epsilon)
 
 
 def copying(actions=18, size=84):
@@ -93,6 +91,13 @@ def test_period_of_one_is_the_agent_in_the_real_game(agent):
     assert [episode[:4] for episode in one.episodes] == [episode[:4] for episode in other.episodes]
     assert all(np.isnan(episode.agreement) and np.isnan(episode.error) for episode in one.episodes)
     assert all(60 < episode.steps <= 70 and episode.total > 0 and not episode.ended for episode in one.episodes)
+
+
+def test_period_of_one_plays_the_games_of_the_agents_score(agent):
+    """The same random numbers, the same stacks of frames: scores of agents and of agents in simulators compare."""
+    scored = play_games(agent, TASK, 2, epsilon=0.5)
+    beside = play_chain(copying(), RealGames(agent, TASK, [one.seed for one in scored], 0.5), 1, 3, 70)
+    assert [episode[:4] for episode in beside.episodes] == [tuple(episode) for episode in scored]
 
 
 def test_agent_acts_on_what_it_sees(tmp_path):

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from worldmodels.__main__ import main
 from worldmodels.benchmarks.honesty import deaths_per_thousand
 from worldmodels.benchmarks.scaling import thread_counts
 from worldmodels.benchmarks.simulators import operations_per_update, update_of
@@ -45,6 +46,18 @@ def test_operations_of_an_update_are_those_that_torch_counts(scheme, warm_up_gra
 )
 def test_threads_double_up_to_all_cores(cores, counts):
     assert thread_counts(cores) == counts
+
+
+def test_benchmarks_are_named_in_the_help_and_a_wrong_name_gets_the_nearest(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["benchmark", "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "[NAME ...]" in shown and "studies: honesty, parity, rhythm, yoked" in shown
+    assert main(["benchmark", "vae", "yokd"]) == 1
+    printed = capsys.readouterr()
+    assert "there is no benchmark 'yokd'. Did you mean 'yoked'?" in printed.err and not printed.out, (
+        "nothing was measured"
+    )
 
 
 def test_deaths_in_a_thousand_tics():

@@ -67,6 +67,13 @@ def test_variants_replace_the_parents_rows(raw):
         ),
         (("experiments", "doom-laptop", "extends"), "dom", ["doom-laptop.extends", "Did you mean 'doom'"]),
         (("experiments", "doom-laptop-seeds", "models_from"), "nobody", ["models_from", "nobody"]),
+        (("datasets", "doom-random", "task"), {"name": "atari"}, ["doom-random.task is 'atari'", "'car_racing'."]),
+        (
+            ("datasets", "carracing-random", "task", "backnd"),
+            "envpool",
+            ["unknown key datasets.carracing-random.task.car_racing.backnd. Did you mean 'backend'?"],
+        ),
+        (("datasets", "doom-random", "policy"), {"name": "helt"}, ["policy is 'helt'", "Did you mean 'held'?"]),
         (("datasets", "doom-random", "task", "screen_resolution"), "1x1", ["screen_resolution", "1x1"]),
         (("experiments", "doom", "mdn_rnn", "model"), {"latent_size": 32}, ["latent_size", "32", "64"]),
         (("experiments", "doom", "training_seeds"), [1, 1], ["training_seeds", "twice"]),

@@ -14,7 +14,7 @@ from worldmodels.config.acvp_presets import mean_frame
 from worldmodels.data.windows import Windows
 from worldmodels.models.video.files import build_network
 from worldmodels.simulators.error_file import read_errors
-from worldmodels.simulators.prediction_error import frame_error, horizon_errors
+from worldmodels.simulators.prediction_error import batch_errors, frame_error
 from worldmodels.simulators.video import VideoSimulator
 from worldmodels.stages import evaluate_simulator
 
@@ -87,7 +87,7 @@ def test_mean_frame_is_that_of_the_first_frames():
     windows = Windows(
         frames, torch.zeros(3, 6, dtype=torch.long), torch.zeros(3, 6), torch.zeros(3, 6, dtype=torch.bool)
     )
-    errors = horizon_errors(VideoSimulator(network), [windows], 2, 3)
+    (errors,) = batch_errors(VideoSimulator(network), [windows], 2, 3)
     mean = frames.flatten(0, 1).float().mean(dim=0).round().to(torch.uint8)
     expected = [frame_error(mean.expand(3, -1, -1, -1), frames[:, step]).numpy() for step in (3, 4, 5)]
     np.testing.assert_allclose(errors.errors, np.stack(expected, axis=1), rtol=1e-6)

@@ -55,7 +55,7 @@ SMALL = RESOptions(
 def errors_of(level, sequences=40, horizon=100, seed=0):
     """Errors around `level` at every horizon, copies around 0.01."""
     noise = np.random.default_rng(seed).normal(1, 0.01, (2, sequences, horizon))
-    return HorizonErrors(level * noise[0], 0.01 * noise[1], None, None, None, (20, 20, 1))
+    return HorizonErrors(level * noise[0], 0.01 * noise[1], None, None, (20, 20, 1))
 
 
 def test_raw_errors_come_back_from_disk_byte_for_byte(tmp_path):

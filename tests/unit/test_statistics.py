@@ -140,3 +140,11 @@ def test_episodes_come_back_and_damage_is_named_with_its_line(tmp_path):
     path.write_text(path.read_text().replace("toy,1,tau-1.15,real,11,701,701,death", "toy,1,tau"))
     with pytest.raises(UserError, match=r"episodes\.csv, line 3"):
         read_episodes([path])
+
+
+def test_scores_above_a_million_keep_every_digit(tmp_path):
+    """Atlantis ends with such; six digits would round them."""
+    path = tmp_path / "episodes.csv"
+    rows = [Episode("dqn", 1, "atlantis", "real", 11, 900, total, "timeout") for total in (1_234_567.0, 906.125)]
+    write_episodes(path, rows)
+    assert read_episodes([path]) == rows

@@ -7,6 +7,7 @@ import argparse
 import importlib
 import json
 
+from worldmodels.config.load import nearest
 from worldmodels.errors import UserError
 from worldmodels.provenance import git_commit, hardware
 
@@ -39,8 +40,11 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m worldmodels benchmark", description=__doc__)
     known = {**BENCHMARKS, **STUDIES}
     words = f"of speed: {', '.join(BENCHMARKS)} (all of these where nothing is named); studies: {', '.join(STUDIES)}"
-    parser.add_argument("names", nargs="*", choices=[*known, []], help=words)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=words)
     names = parser.parse_args(arguments).names or list(BENCHMARKS)
+    for name in names:
+        if name not in known:
+            raise UserError(f"there is no benchmark '{name}'.{nearest(name, known)} There are {', '.join(known)}.")
     importlib.import_module("torch")  # `hardware` names a GPU only where torch is known
     print(json.dumps({"commit": git_commit(), **hardware()}))
     for name in names:

@@ -15,7 +15,7 @@ from worldmodels.config.datasets import DatasetOptions, PolicyOptions, ShardOpti
 from worldmodels.config.experiments import Config, ExperimentOptions, Variant
 from worldmodels.config.models import ControllerOptions, MDNRNNOptions, VAEOptions
 from worldmodels.config.options import Options
-from worldmodels.config.tasks import CarRacingOptions, TakeCoverOptions, TaskOptions
+from worldmodels.config.tasks import CarRacingOptions, RolloutTask, TakeCoverOptions
 from worldmodels.config.training import EvaluationOptions, EvolutionOptions, MDNRNNTraining, PlayOptions, VAETraining
 from worldmodels.errors import UserError
 
@@ -73,7 +73,7 @@ class EvolveControllerBlock(Options):
 
     variant: Variant
     evolution: EvolutionOptions
-    task: TaskOptions | None
+    task: RolloutTask | None
     evaluation: PlayOptions | None
 
 
@@ -81,7 +81,7 @@ class EvaluateControllerBlock(Options):
     """Block of evaluate_controller. `evolution` sizes the dreams behind the virtual score of an evolved controller."""
 
     variant: Variant
-    task: TaskOptions
+    task: RolloutTask
     evaluation: EvaluationOptions
     evolution: EvolutionOptions | None
     policy: PolicyOptions | None
@@ -91,7 +91,7 @@ class ReportBlock(Options):
     """Block of tabulate and plot: the experiment as a whole."""
 
     experiment: ExperimentOptions
-    task: TaskOptions
+    task: RolloutTask
 
 
 class ShowBlock(Options):
@@ -103,7 +103,7 @@ class ShowBlock(Options):
 class FilmBlock(Options):
     """Block of film. `dropout`: of the dreams that the filmed controller evolved in. film_temperatures: of further dreams."""
 
-    task: TaskOptions
+    task: RolloutTask
     evaluation: EvaluationOptions
     evolution: EvolutionOptions
     dropout: float
@@ -133,7 +133,7 @@ def film_variant(experiment: ExperimentOptions) -> str:
     return min((name for name, variant in experiment.variants.items() if variant.policy == "evolved"), key=distance)
 
 
-SIMPLE_BLOCKS: dict[str, Callable[[ExperimentOptions, TaskOptions], Options]] = {
+SIMPLE_BLOCKS: dict[str, Callable[[ExperimentOptions, RolloutTask], Options]] = {
     "train_vae": lambda experiment, _: TrainVAEBlock(training=experiment.vae),
     "encode_latents": lambda experiment, _: EncodeLatentsBlock(precision=experiment.vae.precision),
     "train_mdn_rnn": lambda experiment, _: TrainMDNRNNBlock(training=experiment.mdn_rnn),
@@ -183,7 +183,7 @@ def hopeless_after(experiment: ExperimentOptions) -> int:
     return experiment.evolution.hopeless_after if plays else 0
 
 
-def scored_task(task: TaskOptions, evaluation: EvaluationOptions) -> TaskOptions:
+def scored_task(task: RolloutTask, evaluation: EvaluationOptions) -> RolloutTask:
     """The task that reported scores come from: a faster backend or a smaller screen may train, but not report."""
     if isinstance(task, CarRacingOptions):
         return task.model_copy(update={"backend": evaluation.car_racing_backend})

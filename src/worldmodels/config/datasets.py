@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from worldmodels.config.options import Options
-from worldmodels.config.tasks import TakeCoverOptions, TaskOptions
+from worldmodels.config.tasks import RolloutTask, TakeCoverOptions
 
 MOST_SHARDS = 1000
 MOST_DATASET_SEEDS = 100
@@ -79,7 +79,7 @@ PolicyOptions = Annotated[
 class DatasetOptions(Options):
     """Rollouts of one policy in one task, in shards that are collected independently."""
 
-    task: TaskOptions = TakeCoverOptions()
+    task: RolloutTask = TakeCoverOptions()
     policy: PolicyOptions = HeldRandomPolicy()
     episodes_per_shard: int = Field(125, ge=1, le=2000, description="Kept episodes in a shard, the unit of collection")
     shards: int = Field(
@@ -96,7 +96,7 @@ class DatasetOptions(Options):
 class ShardOptions(Options):
     """What one shard depends on; the number of shards is not part of it."""
 
-    task: TaskOptions
+    task: RolloutTask
     policy: PolicyOptions
     episodes_per_shard: int
     shortest_episode: int

@@ -28,7 +28,7 @@ from worldmodels.config.models import ControllerOptions, MDNRNNOptions, VAEOptio
 from worldmodels.config.options import Options
 from worldmodels.config.simulator_experiments import AgentPlay, SimulatorEntry, SimulatorEvaluation, SimulatorExperiment
 from worldmodels.config.simulators import RESOptions
-from worldmodels.config.tasks import AtariOptions, AtariRules, CarRacingOptions, TakeCoverOptions
+from worldmodels.config.tasks import AtariRules, CarRacingOptions, TakeCoverOptions
 from worldmodels.config.training import (
     EvaluationOptions,
     EvolutionOptions,
@@ -46,7 +46,6 @@ GROUPS: dict[str, type[BaseModel]] = {
     "datasets.NAME": DatasetOptions,
     "datasets.NAME.task, name: take_cover": TakeCoverOptions,
     "datasets.NAME.task, name: car_racing": CarRacingOptions,
-    "datasets.NAME.task, name: atari": AtariOptions,
     "datasets.NAME.policy, name: held": HeldRandomPolicy,
     "datasets.NAME.policy, name: sweeping": SweepingPolicy,
     "datasets.NAME.policy, name: wandering": WanderingPolicy,

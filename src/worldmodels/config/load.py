@@ -3,8 +3,7 @@
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from types import UnionType
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -18,6 +17,8 @@ SIMULATORS = "simulator_experiments"
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml's where there is one: six times as fast, and every job reads the configuration."""
 TABLE_ROWS = ("variants", "simulators")
+TAGS = ("name", "kind")
+"""Keys that say which of several groups of options a mapping is."""
 NAMED_TRAININGS = ("preset", "curriculum", "stage")
 """Keys whose value is the name of other options."""
 
@@ -39,7 +40,7 @@ def load_config(source: Path | Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate(resolved)
     except ValidationError as error:
-        raise UserError(f"{name}: {describe_problem(error, resolved)}") from None
+        raise UserError(f"{name}: {describe_problem(error)}") from None
 
 
 def read_yaml(path: Path) -> Any:
@@ -80,7 +81,7 @@ def _with_parents(name: str, experiments: Mapping[str, Any], children: tuple[str
     return merged(kept, own, TABLE_ROWS)
 
 
-def describe_problem(error: ValidationError, raw: Mapping[str, Any]) -> str:
+def describe_problem(error: ValidationError) -> str:
     """One sentence about the first problem that pydantic found, and how many more there are."""
     problems = error.errors()
     # Where a training's name is wrong, all that it should have brought is missing too: the name first.
@@ -94,6 +95,10 @@ def describe_problem(error: ValidationError, raw: Mapping[str, Any]) -> str:
         )
     if first["type"] == "missing":
         return f"{where} is missing and has no default.{more}"
+    if first["type"] == "union_tag_invalid":
+        tag, tags = first["ctx"]["tag"], first["ctx"]["expected_tags"]
+        known = tags.replace("'", "").split(", ")
+        return f"{where} is '{tag}', but it must be one of {tags}.{nearest(tag, known)}{more}"
     message = first["msg"].removeprefix("Value error, ")
     if not where or first["type"] == "value_error":
         return f"{where + ': ' if where else ''}{message}.{more}"
@@ -102,16 +107,33 @@ def describe_problem(error: ValidationError, raw: Mapping[str, Any]) -> str:
 
 def _allowed_keys(location: tuple[int | str, ...]) -> list[str]:
     """The keys of the option group at `location`, found by walking the types."""
-    model: Any = Config
+    kind: Any = Config
     for part in location:
-        if isinstance(model, UnionType):  # a group, or none
-            model = model.__args__[0]
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            model = model.model_fields[str(part)].annotation
-        else:  # dict[name, group] or list[group]: the name is free, the group is its last type argument
-            model = model.__args__[-1]
-    model = model.__args__[0] if isinstance(model, UnionType) else model
-    return sorted(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+        kind = _inside(kind, part)
+    groups = _groups(kind)
+    return sorted(groups[0].model_fields) if groups else []
+
+
+def _inside(kind: Any, part: int | str) -> Any:
+    """The type of what lies at `part` of a value of type `kind`."""
+    if get_origin(kind) in (dict, list):  # the name is free, the group is the last type argument
+        return get_args(kind)[-1]
+    groups = _groups(kind)
+    if len(groups) > 1:  # pydantic names the one that is meant, as its mapping does
+        return next(group for group in groups if _tag(group) == part)
+    return groups[0].model_fields[str(part)].annotation
+
+
+def _groups(kind: Any) -> list[type[BaseModel]]:
+    """The groups of options in a union, or the one that stands alone or beside None."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return [kind]
+    return [group for one in get_args(kind) for group in _groups(one)]
+
+
+def _tag(group: type[BaseModel]) -> Any:
+    """The name or kind by which a mapping says that it is such a group."""
+    return next((group.model_fields[key].default for key in TAGS if key in group.model_fields), None)
 
 
 def nearest(word: str, known: Any) -> str:

@@ -20,7 +20,7 @@ def res_independent(actions: int = 18) -> SimulatorTraining:
 
 
 def res_laptop(actions: int = 18) -> SimulatorTraining:
-    """84x84 grey frames, an eighth of the widths, and Adam: thousands of updates where the paper has half a million.
+    """84x84 grey frames, an eighth to a half of the widths, and Adam: thousands of updates where the paper has half a million.
 
     Each pixel's mean is taken off, not only the channel's: with the latter, 220 updates on Pong learned little but the background.
     First weights keep signals alike: with Torch's the first prediction differs by 0.00001 between frames (0.01 with these), and

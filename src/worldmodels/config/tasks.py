@@ -90,7 +90,6 @@ class AtariOptions(AtariRules):
         64, ge=64, le=64, description="Height and width of a frame where games play as a batch, in pixels"
     )
     action_size: ClassVar[int] = 1  # the number of a joystick's position
-    stored_episode_bytes: ClassVar[int] = 5_000_000  # not measured: Atari has a store of its own
 
     @property
     def max_steps(self) -> int:
@@ -98,5 +97,7 @@ class AtariOptions(AtariRules):
         return -(-self.max_frames // self.frame_repeat)
 
 
+RolloutTask = Annotated[TakeCoverOptions | CarRacingOptions, Field(discriminator="name")]
+"""The tasks of data sets of rollouts, told apart by `name`; Atari's frames have data sets of their own."""
 TaskOptions = Annotated[TakeCoverOptions | CarRacingOptions | AtariOptions, Field(discriminator="name")]
-"""The union of all tasks, told apart by `name`; it grows with each environment."""
+"""The union of all tasks; it grows with each environment."""

@@ -53,6 +53,11 @@ class Player:
             self.console.step(action)
 
 
+def draw_noise(players: list[Player]) -> np.ndarray:
+    """Random numbers of an agent's choice, (S, 3), from each game's own stream."""
+    return np.array([player.rng.random(3) for player in players])
+
+
 class Rows(NamedTuple):
     """A row of each game, (S,), or all of them, (S, L)."""
 
@@ -99,25 +104,32 @@ class RandomPolicy:
 class NoisyAgent:
     """A trained agent, a share ε of whose actions is uniform instead."""
 
-    def __init__(self, path: Path, options: AtariShardOptions, console: Console, colours: Colours) -> None:
+    def __init__(self, path: Path, console: Console, colours: Colours, games: int, epsilon: float) -> None:
         self.agent = load_agent(path)
-        codes, repeat = console.action_codes, self.agent.options.frame_repeat
-        if repeat != options.task.frame_repeat:
+        codes, task, repeat = console.action_codes, console.options, self.agent.options.frame_repeat
+        if repeat != task.frame_repeat:
             raise UserError(
-                f"{path} learned with frame_repeat {repeat}, but is to play with {options.task.frame_repeat}. Set the data "
+                f"{path} learned with frame_repeat {repeat}, but is to play with {task.frame_repeat}. Set the data "
                 "set's rules to the agent's, or train another agent."
             )
-        self.actions = np.array(map_actions(path, self.agent.options, options.task.game, codes))
-        self.all_actions, self.epsilon, self.colours = len(codes), options.epsilon, colours
-        self.eyes = Eyes(options.parallel_games)
+        self.actions = np.array(map_actions(path, self.agent.options, task.game, codes))
+        self.all_actions, self.epsilon, self.colours = len(codes), epsilon, colours
+        self.eyes = Eyes(games)
 
     def choose(self, screens: np.ndarray, players: list[Player]) -> np.ndarray:
         """Actions (S,)."""
-        noise = np.array([player.rng.random(3) for player in players])
+        noise = draw_noise(players)
         first = np.array([player.fresh for player in players])
         stacks = self.eyes.see(grey_frames(screens, self.colours.grey), first)
-        chosen = self.actions[choose_actions(self.agent, stacks, torch.from_numpy(noise[:, 0])).numpy()]
-        return np.where(noise[:, 1] < self.epsilon, (noise[:, 2] * self.all_actions).astype(int), chosen)
+        return self.disturbed(self.preferred(stacks, noise), noise)
+
+    def preferred(self, stacks: torch.Tensor, noise: np.ndarray) -> np.ndarray:
+        """Its own actions (S,) for stacks of frames (S, 4, 84, 84), by random numbers (S, 3)."""
+        return self.actions[choose_actions(self.agent, stacks, torch.from_numpy(noise[:, 0])).numpy()]
+
+    def disturbed(self, actions: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """Actions (S,), a share ε of them uniform instead, by the same random numbers (S, 3)."""
+        return np.where(noise[:, 1] < self.epsilon, (noise[:, 2] * self.all_actions).astype(int), actions)
 
     def memory(self) -> np.ndarray:
         """The last frames."""
@@ -139,7 +151,7 @@ class Play:
         self.policy: AtariPolicy = (
             RandomPolicy(len(self.action_codes))
             if agent is None
-            else NoisyAgent(agent, options, consoles[0], self.colours)
+            else NoisyAgent(agent, consoles[0], self.colours, options.parallel_games, options.epsilon)
         )
         self._seed_of = seed_of  # number of an episode -> its seed
 

@@ -1,13 +1,12 @@
 """The table of the agents that play for an experiment: their scores beside those of the DQN agents of Chiappa et al. 2017."""
 
-import csv
-import io
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from worldmodels.figures.published import PublishedRow
 from worldmodels.figures.statistics import Summary
 from worldmodels.figures.tables import verdict
+from worldmodels.runtime.files import csv_table
 
 COLUMNS = (
     *("agent", "game", "mean", "sd", "ci_low", "ci_high", "episodes", "paper_dqn", "verdict"),
@@ -33,15 +32,17 @@ class AgentScore(NamedTuple):
 
 def agents_csv(rows: Sequence[AgentScore], scale: str) -> str:
     """agents.csv: see COLUMNS. Empty cells mean that there is no such number."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for row in rows:
-        numbers = (f"{value:.6g}" for value in (row.score.mean, row.score.sd, row.score.low, row.score.high))
-        paper = "" if row.published is None else f"{row.published:g}"
-        cells = (row.agent, row.game, *numbers, row.score.episodes, paper, row.verdict(scale))
-        writer.writerow((*cells, row.training_steps, row.emulator_frames, scale))
-    return text.getvalue()
+    return csv_table(COLUMNS, (_cells(row, scale) for row in rows))
+
+
+def _cells(row: AgentScore, scale: str) -> dict[str, Any]:
+    score = row.score
+    numbers = {"mean": score.mean, "sd": score.sd, "ci_low": score.low, "ci_high": score.high}
+    cells: dict[str, Any] = {name: f"{value:.6g}" for name, value in numbers.items()}
+    cells |= {"agent": row.agent, "game": row.game, "episodes": score.episodes, "verdict": row.verdict(scale)}
+    if row.published is not None:
+        cells["paper_dqn"] = f"{row.published:g}"
+    return cells | {"training_steps": row.training_steps, "emulator_frames": row.emulator_frames, "scale": scale}
 
 
 def agents_markdown(rows: Sequence[AgentScore], title: str, scale: str) -> str:

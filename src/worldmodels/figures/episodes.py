@@ -1,13 +1,12 @@
 """episodes.csv, one row an episode: the raw truth behind every number."""
 
 import csv
-import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from worldmodels.errors import UserError
-from worldmodels.runtime.files import require_file, write_text
+from worldmodels.runtime.files import csv_table, require_file, write_text
 
 COLUMNS = ("experiment", "training_seed", "variant", "environment", "episode_seed", "steps", "return", "ended")
 
@@ -27,11 +26,13 @@ class Episode(NamedTuple):
 
 def write_episodes(path: Path, rows: Iterable[Episode]) -> None:
     """Write rows atomically."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([*row[:6], f"{row.total:g}", row.ended] for row in rows)
-    write_text(path, text.getvalue())
+    cells = ((*row[:6], _number(row.total), row.ended) for row in rows)
+    write_text(path, csv_table(COLUMNS, (dict(zip(COLUMNS, row, strict=True)) for row in cells)))
+
+
+def _number(total: float) -> str:
+    """Six digits, or a whole number in full: Atari has scores above a million."""
+    return f"{total:.0f}" if float(total).is_integer() else f"{total:g}"
 
 
 def read_episodes(paths: Iterable[Path]) -> list[Episode]:

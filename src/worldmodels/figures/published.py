@@ -41,6 +41,21 @@ WORLD_MODELS_CARRACING_WEIGHTS = {
     "published": PublishedRow(None, (906, 21)),
 }
 
+PUBLISHED_DQN = {
+    # Chiappa et al. 2017, table in appendix A: the DQN agents that collected RES's data.
+    "bowling": 51.84,
+    "breakout": 396.25,
+    "fishing_derby": 19.30,
+    "freeway": 33.38,
+    "ms_pacman": 2963.31,
+    "pong": 20.88,
+    "qbert": 14865.43,
+    "riverraid": 13593.49,
+    "seaquest": 17250.31,
+    "space_invaders": 2952.09,
+}
+"""Mean scores of Atari agents, by ALE's name of the game."""
+
 
 class PublishedCurve(NamedTuple):
     """Scores of the distribution's mean while a variant was evolved, by generation."""

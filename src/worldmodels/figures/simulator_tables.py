@@ -5,7 +5,6 @@ two-level bootstrap, over training seeds and then over sequences.
 """
 
 import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +15,7 @@ import numpy as np
 from worldmodels.config.simulator_experiments import HORIZONS, SimulatorEntry, SimulatorExperiment
 from worldmodels.data.schemes import steps_trained
 from worldmodels.figures.statistics import Summary, summarise
+from worldmodels.runtime.files import csv_table
 from worldmodels.simulators.error_file import Costs
 from worldmodels.simulators.prediction_error import HorizonErrors
 
@@ -152,13 +152,9 @@ def simulator_csv(rows: Sequence[SimulatorRow], scale: str, speeds: Speeds = Map
 
     Empty cells mean that there is no such number.
     """
-    text = io.StringIO()
     timed = {name: {_speed_column(case): f"{speed:.1f}" for case, speed in own.items()} for name, own in speeds.items()}
     columns = dict.fromkeys(column for own in timed.values() for column in own)
-    writer = csv.DictWriter(text, (*COLUMNS, *columns), restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({**_cells(row, scale), **timed.get(row.simulator, {})} for row in rows)
-    return text.getvalue()
+    return csv_table((*COLUMNS, *columns), ({**_cells(row, scale), **timed.get(row.simulator, {})} for row in rows))
 
 
 def _cells(row: SimulatorRow, scale: str) -> dict[str, Any]:

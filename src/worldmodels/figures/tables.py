@@ -1,7 +1,5 @@
 """The table of an experiment: our scores beside the published ones, as CSV, Markdown and LaTeX."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +10,7 @@ from worldmodels.figures.episodes import Episode
 from worldmodels.figures.published import QUOTED, PublishedRow, as_text, published_row
 from worldmodels.figures.statistics import Summary, summarise
 from worldmodels.figures.wording import Wording
+from worldmodels.runtime.files import csv_table
 
 COLUMNS = (
     *("variant", "virtual_mean", "virtual_sd", "virtual_n"),
@@ -124,16 +123,12 @@ def verdict(scale: str, ours: Summary | None, paper: PublishedRow | None) -> str
 
 def csv_text(rows: Sequence[TableRow], options: ExperimentOptions) -> str:
     """table.csv: see COLUMNS. Empty cells mean that there is no such number."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(_cells(row, options.scale) for row in rows)
-    return text.getvalue()
+    return csv_table(COLUMNS, (_cells(row, options.scale) for row in rows))
 
 
 def _cells(row: TableRow, scale: str) -> dict[str, Any]:
-    cells: dict[str, Any] = dict.fromkeys(COLUMNS, "")
-    cells |= {"variant": row.variant, "verdict": row.verdict, "scale": scale if row.actual else "quoted"}
+    scale = scale if row.actual else "quoted"
+    cells: dict[str, Any] = {"variant": row.variant, "verdict": row.verdict, "scale": scale}
     if row.virtual is not None:
         cells |= {"virtual_mean": f"{row.virtual.mean:.1f}", "virtual_sd": f"{row.virtual.sd:.1f}"}
         cells["virtual_n"] = row.virtual.episodes

@@ -13,7 +13,7 @@ from worldmodels.config import dag, jobs, simulator_files
 from worldmodels.config.atari_blocks import atari_dataset, game_label
 from worldmodels.config.experiments import Config
 from worldmodels.config.load import experiment_options, nearest, simulator_experiment
-from worldmodels.config.tasks import AtariOptions, CarRacingOptions, TaskOptions
+from worldmodels.config.tasks import AtariOptions, CarRacingOptions, RolloutTask
 from worldmodels.envs.atari import AtariGame
 from worldmodels.errors import UserError
 from worldmodels.models.files import LoadedWorldModel, load_world_model_files
@@ -84,7 +84,7 @@ def _world_model(config: Config, request: Request, closing: ExitStack) -> Playab
     return Playable([dream, *([real] if real else [])], keyboard, RATES[task.name], options.title)
 
 
-def _reported(task: TaskOptions) -> TaskOptions:
+def _reported(task: RolloutTask) -> RolloutTask:
     """The task on the backend whose scores count."""
     return task.model_copy(update={"backend": "gymnasium"}) if isinstance(task, CarRacingOptions) else task
 

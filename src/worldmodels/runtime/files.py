@@ -1,11 +1,13 @@
 """Files that are either whole or absent: written beside their place, flushed to disk, then renamed."""
 
+import csv
 import errno
 import hashlib
+import io
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -83,6 +85,15 @@ def write_text(path: Path, text: str) -> None:
     """Write `text` atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text)
+
+
+def csv_table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows as the text of a CSV file, its columns named in the first line. Cells that a row does not have are empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def write_json(path: Path, content: Any) -> None:

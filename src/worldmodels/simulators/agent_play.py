@@ -7,24 +7,20 @@ where DQN's input is replaced by predictions; the chain period is that of an ope
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from worldmodels.config.atari import AtariShardOptions
 from worldmodels.config.simulator_experiments import HORIZONS
-from worldmodels.data.atari_play import NoisyAgent, Player
+from worldmodels.data.atari_play import draw_noise
 from worldmodels.data.atari_windows import ScreenDecoder
-from worldmodels.envs.atari.colours import LUMINANCE, Colours
-from worldmodels.envs.atari.emulator import Console
+from worldmodels.data.real_games import RealGames
+from worldmodels.envs.atari.colours import LUMINANCE
 from worldmodels.envs.atari.eyes import SIZE, Eyes, grey_frames
 from worldmodels.envs.atari.screens import GameFacts, parse_resolution, resolution_of_frames, shrink
-from worldmodels.models.atari_agent import choose_actions
-from worldmodels.seeds import generator
 from worldmodels.simulators.fit import require_fit
 from worldmodels.simulators.moments_file import Moment
 from worldmodels.simulators.noise import RowStreams
@@ -63,56 +59,6 @@ class ChainPlay(NamedTuple):
     episodes: list[ChainEpisode]
     frames: list[ChainFrame]
     moments: list[Moment]
-
-
-class RealGames:
-    """Games side by side on the emulator, and the agent that plays them.
-
-    Raises UserError where the agent is of another game, or learned under other rules.
-    """
-
-    def __init__(self, agent: Path, options: AtariShardOptions, seeds: Sequence[int]) -> None:
-        self.seeds, self.name = list(seeds), options.task.game
-        self.players = [Player(number, Console(options.task), generator("unused")) for number in range(len(seeds))]
-        for player, seed in zip(self.players, seeds, strict=True):
-            player.begin(seed, 0)
-        console = self.players[0].console
-        self.colours, self.actions = Colours.of(console), len(console.action_codes)
-        self.agent = NoisyAgent(agent, options, console, self.colours)
-        self.screens = np.empty((len(seeds), *console.screen_shape), np.uint8)
-        self.totals, self.ended = np.zeros(len(seeds)), np.zeros(len(seeds), bool)
-
-    @property
-    def alive(self) -> np.ndarray:
-        """Games that are not over, (S,) bool."""
-        return np.array([not player.over for player in self.players])
-
-    def look(self) -> None:
-        """Read what all games show."""
-        for player, screen in zip(self.players, self.screens, strict=True):
-            player.console.read_screen(screen)
-            self.colours.learn(player.console, screen)
-
-    def choices(self, noise: np.ndarray, *stacks: Tensor) -> list[np.ndarray]:
-        """The agent's actions (S,) for stacks of frames (S, 4, 84, 84), by the same random numbers (S, 3)."""
-        drawn = torch.from_numpy(noise[:, 0])
-        return [self.agent.actions[choose_actions(self.agent.agent, one, drawn).numpy()] for one in stacks]
-
-    def noise(self) -> np.ndarray:
-        """Random numbers of one step, (S, 3), from each game's own stream."""
-        return np.array([player.rng.random(3) for player in self.players])
-
-    def noisy(self, chosen: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """Actions (S,), a share of which is uniform instead."""
-        return np.where(noise[:, 1] < self.agent.epsilon, (noise[:, 2] * self.actions).astype(int), chosen)
-
-    def act(self, actions: np.ndarray) -> None:
-        """Take actions (S,) in all games that are not over."""
-        for player, action in zip(self.players, actions.tolist(), strict=True):
-            if not player.over:
-                step = player.console.step(action)
-                self.totals[player.number] += step.reward
-                self.ended[player.number], player.over = step.ended, step.ended or step.timed_out
 
 
 @torch.no_grad()
@@ -174,8 +120,8 @@ class _Chain:
         else:
             self.dream_eyes.stacks[:] = self.real_eyes.stacks
             stacks = real_stacks
-        noise = games.noise()
-        chosen, otherwise = games.choices(noise, stacks, real_stacks)
+        noise = draw_noise(games.players)
+        chosen, otherwise = (games.agent.preferred(one, noise) for one in (stacks, real_stacks))
         if ahead:
             self.predicted += alive
             self.agreed += alive & (chosen == otherwise)
@@ -184,7 +130,7 @@ class _Chain:
             self.frames.append(ChainFrame(shown, dreamt, ahead, float(games.totals[0])))
             if 0 <= since < self.period and (ahead in KEPT_MOMENTS or ahead == self.period - 1):
                 self.moments.append(Moment(ahead, *(one[0].numpy().copy() for one in (real_stacks, stacks))))
-        actions = games.noisy(chosen, noise)
+        actions = games.agent.disturbed(chosen, noise)
         self._imagine(torch.from_numpy(actions).to(simulator.device), since, ahead)
         games.act(actions)
         self.time += 1

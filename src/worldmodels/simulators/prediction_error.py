@@ -4,14 +4,12 @@ A simulator watches the first frames of a held-out window, then imagines on with
 never looks again. Horizon k is the k-th imagined frame. Errors are of frames as people see them, bytes over 255, so that
 simulators with other preprocessing compare; what a simulator predicts outside of 0 to 255 is cut off first.
 
-Normalisations, by the papers whose figures use them:
-
-    res         squared error summed over rows and columns, mean over channels (Chiappa et al. 2017, appendix B)
-    per-number  mean over rows, columns and channels: comparable between resolutions (Oh et al. 2015 call it MSE)
+They are `per-number`: squared, and the mean over rows, columns and channels, so that resolutions compare (Oh et al. 2015 call
+it MSE). Times rows and columns, they are those of Chiappa et al. 2017 (appendix B).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,43 +19,20 @@ from worldmodels.data.windows import Windows
 from worldmodels.simulators.noise import RowStreams
 from worldmodels.simulators.protocol import AnyState, Simulator
 
-Normalisation = Literal["res", "per-number"]
-
-
-COLUMNS = ("errors", "copy_last", "reward_errors", "reward_hits", "done_hits", "no_reward", "no_end")
+COLUMNS = ("errors", "copy_last", "reward_hits", "done_hits", "no_reward", "no_end")
 """What is known of each sequence at each horizon."""
 
 
 class HorizonErrors(NamedTuple):
-    """Errors of N sequences at horizons 1 to K, in the normalisation `per-number`."""
+    """Errors of N sequences at horizons 1 to K, `per-number`, and what was foretold."""
 
     errors: np.ndarray  # (N, K) float64
     copy_last: np.ndarray  # (N, K) of the last real frame, copied
-    reward_errors: (
-        np.ndarray | None
-    )  # (N, K) squared, of what is predicted: rewards as the game gives them, or their sign
     reward_hits: np.ndarray | None  # (N, K) bool: the nearest whole number is right; None where none are predicted
     done_hits: np.ndarray | None  # (N, K) bool: the end, or none, was foretold
     frame_shape: tuple[int, int, int]  # (H, W, C)
     no_reward: np.ndarray | None = None  # (N, K) bool: what reward_hits would be if it always said that there is none
     no_end: np.ndarray | None = None  # (N, K) bool: the same of done_hits
-
-    def normalised(self, values: np.ndarray, normalisation: Normalisation) -> np.ndarray:
-        """`values` (..., K), which are `per-number`, in a paper's normalisation."""
-        height, width, _ = self.frame_shape
-        return values * (height * width) if normalisation == "res" else values
-
-
-def horizon_errors(
-    simulator: Simulator[AnyState],
-    batches: Iterable[Windows],
-    warm_up: int,
-    horizon: int,
-    words: tuple[str | int, ...] = ("horizon_errors",),
-    temperature: float = 1.0,
-) -> HorizonErrors:
-    """Score `simulator` on all windows of `batches`: see `batch_errors`."""
-    return joined(list(batch_errors(simulator, batches, warm_up, horizon, words, temperature)))
 
 
 @torch.no_grad()
@@ -66,23 +41,20 @@ def batch_errors(
     batches: Iterable[Windows],
     warm_up: int,
     horizon: int,
-    words: tuple[str | int, ...] = ("horizon_errors",),
-    temperature: float = 1.0,
     first: int = 0,
 ) -> Iterator[HorizonErrors]:
     """Score `simulator` on the windows of each batch, of warm_up + horizon steps or more.
 
-    warm_up: steps that are watched; the frame after them, the last real one, is seen too. words, and the batch's number, which
-    begins at `first`: name of the random streams, one a sequence, of simulators that draw. Raises ValueError when a window
-    is too short.
+    warm_up: steps that are watched; the frame after them, the last real one, is seen too. first: the first batch's number, which
+    is in the name of the random streams, one a sequence, of simulators that draw. Raises ValueError when a window is too short.
     """
     for number, windows in enumerate(batches, first):
         if windows.actions.shape[1] < warm_up + horizon:
             raise ValueError(f"windows of {windows.actions.shape[1]} steps are too short for {warm_up} + {horizon}")
-        rows = [(*words, number, row) for row in range(len(windows.actions))]
+        rows = [("horizon_errors", number, row) for row in range(len(windows.actions))]
         noise = RowStreams(rows, simulator.noise_size, simulator.device)
         on_device = Windows(*(part.to(simulator.device) for part in windows))
-        columns = dict.fromkeys(COLUMNS) | _score(simulator, on_device, warm_up, horizon, noise, temperature)
+        columns = dict.fromkeys(COLUMNS) | _score(simulator, on_device, warm_up, horizon, noise)
         height, width, channels = windows.frames.shape[2:]
         yield HorizonErrors(**columns, frame_shape=(height, width, channels))  # type: ignore[arg-type]
 
@@ -97,14 +69,14 @@ def joined(parts: Sequence[HorizonErrors]) -> HorizonErrors:
 
 
 def _score(
-    simulator: Simulator[AnyState], windows: Windows, warm_up: int, horizon: int, noise: RowStreams, temperature: float
+    simulator: Simulator[AnyState], windows: Windows, warm_up: int, horizon: int, noise: RowStreams
 ) -> dict[str, np.ndarray]:
     """Columns (B, K) of one batch."""
     state = simulator.observe(windows.frames[:, : warm_up + 1], windows.actions[:, :warm_up], noise)
     last = windows.frames[:, warm_up]
     steps = []
     for step in range(warm_up, warm_up + horizon):
-        state = simulator.step(state, windows.actions[:, step], temperature, noise)
+        state = simulator.step(state, windows.actions[:, step], 1.0, noise)
         real = windows.frames[:, step + 1]
         scores = {"errors": frame_error(simulator.render(state), real), "copy_last": frame_error(last, real)}
         steps.append(scores | _outcome_scores(simulator, state, windows, step))
@@ -118,8 +90,7 @@ def _outcome_scores(simulator: Any, state: Any, windows: Windows, step: int) -> 
         reward, real = simulator.reward(state).double(), windows.rewards[:, step].double()
         if getattr(simulator, "reward_target", "value") == "positive":
             real = (real > 0).double()  # it predicts the probability of this
-        hits = reward.round() == real
-        scores = {"reward_errors": (reward - real).square(), "reward_hits": hits, "no_reward": real == 0}
+        scores = {"reward_hits": reward.round() == real, "no_reward": real == 0}
     if getattr(simulator, "predicts_done", False):
         ended = windows.dones[:, step]
         scores |= {"done_hits": simulator.done(state) == ended, "no_end": ~ended}
@@ -130,25 +101,3 @@ def frame_error(frames: Tensor, real: Tensor) -> Tensor:
     """Mean squared error (B,) float64 of frames (B, H, W, C) uint8, on a scale of 0 to 1."""
     difference = frames.flatten(1).float() - real.flatten(1).float()
     return difference.div_(255).square_().mean(dim=1, dtype=torch.float64)
-
-
-def error_rows(errors: HorizonErrors, normalisation: Normalisation) -> list[dict[str, float]]:
-    """One row a horizon: mean error with its standard error over sequences, copy-last, and hits where there are any."""
-    count = len(errors.errors)
-    ours, copied = (errors.normalised(values, normalisation) for values in (errors.errors, errors.copy_last))
-    deviations = ours.std(axis=0, ddof=1) if count > 1 else np.full(ours.shape[1], np.nan)
-    rows = []
-    for index in range(ours.shape[1]):
-        row = {
-            "horizon": index + 1,
-            "error": float(ours[:, index].mean()),
-            "standard_error": float(deviations[index] / np.sqrt(count)),
-            "copy_last": float(copied[:, index].mean()),
-            "sequences": count,
-        }
-        for name in ("reward_errors", "reward_hits", "done_hits"):
-            values = getattr(errors, name)
-            if values is not None:
-                row[name] = float(values[:, index].mean())
-        rows.append(row)
-    return rows

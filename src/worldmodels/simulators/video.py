@@ -10,7 +10,6 @@ Predictions are means: nothing is random but where `start` begins, and the tempe
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -18,10 +17,8 @@ from torch import Tensor
 
 from worldmodels.config.models import ControllerOptions
 from worldmodels.data.windows import Windows
-from worldmodels.models.video.files import load_network
 from worldmodels.models.video.network import VideoNetwork
 from worldmodels.models.world_model import RowNoise
-from worldmodels.simulators.fit import origin_of
 from worldmodels.simulators.protocol import Origin
 
 
@@ -206,8 +203,3 @@ class VideoSimulator:
             return
         if actions.is_floating_point() or not 0 <= int(actions.min()) <= int(actions.max()) < self.action_size:
             raise ValueError(f"actions must be whole numbers from 0 to {self.action_size - 1}, the actions of the game")
-
-
-def load(path: Path, device: torch.device, starts: Windows | None = None) -> VideoSimulator:
-    """Read a simulator from its weights file. Raises UserError when the file is damaged or holds no simulator of video."""
-    return VideoSimulator(load_network(path).to(device), starts, origin_of(path))

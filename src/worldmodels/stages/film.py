@@ -94,8 +94,7 @@ def reconstruct(world_model: LoadedWorldModel, frames: np.ndarray) -> np.ndarray
     pieces = []
     for start in range(0, len(frames), 256):
         observations = observations_from_frames(torch.from_numpy(frames[start : start + 256]).to(world_model.device))
-        decoded = world_model.vae.decode(world_model.vae.encode(observations)[0]).clamp(0, 1)
-        pieces.append((decoded * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy())
+        pieces.append(world_model.model.render_latents(world_model.vae.encode(observations)[0]).cpu().numpy())
     return np.concatenate(pieces)
 
 

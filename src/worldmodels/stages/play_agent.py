@@ -3,8 +3,6 @@
 The real game takes the same actions beside it and keeps the score. Beside the agent stands one that acts at random.
 """
 
-import csv
-import io
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,15 +10,15 @@ from typing import Any, ClassVar
 
 import torch
 
-from worldmodels.config.atari import AtariShardOptions
 from worldmodels.config.simulator_blocks import PlayAgentBlock, simulator_modules
+from worldmodels.data.real_games import RealGames
 from worldmodels.figures.simulator_films import agent_film
 from worldmodels.figures.videos import write_mp4
 from worldmodels.runtime.device import resolve_device
-from worldmodels.runtime.files import write_text
+from worldmodels.runtime.files import csv_table, write_text
 from worldmodels.runtime.progress import Progress
 from worldmodels.seeds import REPORT_SEEDS, episode_seeds
-from worldmodels.simulators.agent_play import ChainEpisode, ChainPlay, RealGames, play_chain
+from worldmodels.simulators.agent_play import ChainEpisode, ChainPlay, play_chain
 from worldmodels.simulators.load import load_simulator
 from worldmodels.simulators.moments_file import write_moments
 from worldmodels.simulators.protocol import ScoredSimulator
@@ -76,16 +74,8 @@ class PlayAgent(Stage):
     def _play(self, simulator: ScoredSimulator, policy: str, period: int) -> ChainPlay:
         """The same games, begun anew, for every policy and chain period."""
         block = self.block()
-        options = AtariShardOptions(
-            task=block.task,
-            epsilon=1.0 if policy == "random" else block.epsilon,
-            uses_agent=True,
-            frames_per_shard=0,
-            parallel_games=block.games,
-            seed=0,
-        )
         seeds = episode_seeds(REPORT_SEEDS, "play_agent", block.task.game, count=block.games)
-        games = RealGames(self.agent, options, seeds)
+        games = RealGames(self.agent, block.task, seeds, 1.0 if policy == "random" else block.epsilon)
         return play_chain(simulator, games, period, block.warm_up, block.steps, self.state.stop.check)
 
     def _row(self, policy: str, period: int, episode: ChainEpisode) -> dict[str, Any]:
@@ -101,11 +91,7 @@ def _unknown(value: float) -> bool:
 
 def as_csv(rows: list[dict[str, Any]]) -> str:
     """One row a game: see COLUMNS. Empty cells are of games without predicted frames."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(dict(_cells(row)) for row in rows)
-    return text.getvalue()
+    return csv_table(COLUMNS, (dict(_cells(row)) for row in rows))
 
 
 def _cells(row: dict[str, Any]) -> Iterator[tuple[str, Any]]:

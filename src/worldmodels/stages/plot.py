@@ -188,8 +188,7 @@ class Plot(Stage):
         rows = np.linspace(0, len(frames) - 1, PICTURES).astype(int)
         real = np.concatenate([frames.read(int(row), int(row) + 1) for row in rows])
         observations = observations_from_frames(torch.from_numpy(real).to(world_model.device))
-        decoded = world_model.vae.decode(world_model.vae.encode(observations)[0]).clamp(0, 1)
-        drawn_again = (decoded * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+        drawn_again = world_model.model.render_latents(world_model.vae.encode(observations)[0]).cpu().numpy()
         self._grid([real, drawn_again], ["real", "reconstructed"], [])
 
     def dream(self) -> None:

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from worldmodels.config.simulator_blocks import TabulateAgentsBlock
 from worldmodels.figures.agent_tables import AgentScore, agents_csv, agents_markdown
+from worldmodels.figures.published import PUBLISHED_DQN
 from worldmodels.figures.statistics import summarise
 from worldmodels.runtime.files import read_json, write_text
 from worldmodels.stages.stage import Stage, input_file, output_file
@@ -42,7 +43,7 @@ def read_agent(score: Path, episodes: Path) -> AgentScore:
         score=summarise([returns]),
         training_steps=int(record["training_steps"]),
         emulator_frames=int(record["emulator_frames"]),
-        published=record["published_dqn"],
+        published=PUBLISHED_DQN.get(record["game"]),
     )
 
 

@@ -4,14 +4,12 @@ All are timed in turns in one process, so that a busy machine slows all alike: t
 not the same bytes twice, so they stand in a file of their own, and in a table only where the experiment asks for it.
 """
 
-import csv
-import io
 from pathlib import Path
 from typing import Any, ClassVar
 
 from worldmodels.config.simulator_blocks import TimeSimulatorsBlock, simulator_modules
 from worldmodels.runtime.device import resolve_device
-from worldmodels.runtime.files import write_text
+from worldmodels.runtime.files import csv_table, write_text
 from worldmodels.simulators.costs import STEPS_A_CALL, imagination, seconds_in_turns
 from worldmodels.simulators.load import load_simulator
 from worldmodels.simulators.protocol import ScoredSimulator
@@ -42,11 +40,8 @@ class TimeSimulators(Stage):
         for batch in block.speed_batches:
             self.state.stop.check()
             rows += timed(simulators, batch, block.speed_seconds)
-        text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({**row, "device": str(device), "threads": self.threads} for row in rows)
-        write_text(self.output, text.getvalue())
+        timings = ({**row, "device": str(device), "threads": self.threads} for row in rows)
+        write_text(self.output, csv_table(COLUMNS, timings))
 
 
 def timed(simulators: dict[str, ScoredSimulator], batch: int, seconds: float) -> list[dict[str, Any]]:

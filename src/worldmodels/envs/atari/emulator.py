@@ -39,7 +39,6 @@ class Pictures(NamedTuple):
 
     screen: np.ndarray  # (h, w) uint8, colour numbers of the television chip
     rgb: np.ndarray  # (h, w, 3) uint8
-    grey: np.ndarray  # (h, w) uint8, luminance
 
 
 class Console:
@@ -55,7 +54,7 @@ class Console:
         self._frames = self.steps = 0
         self._kept: Pictures | None = None  # what is shown, as long as the emulator has drawn no frame in the episode
         self._start = self._ale.cloneSystemState()
-        self._start_pictures = Pictures(self._ale.getScreen(), self._ale.getScreenRGB(), self._ale.getScreenGrayscale())
+        self._start_pictures = Pictures(self._ale.getScreen(), self._ale.getScreenRGB())
         self.reset(0)
 
     @property
@@ -72,11 +71,6 @@ class Console:
     def lives(self) -> int:
         """Lives left; 0 in games that count none."""
         return int(self._ale.lives())
-
-    @property
-    def ram(self) -> np.ndarray:
-        """The console's memory, (128,) uint8."""
-        return self._ale.getRAM()
 
     def reset(self, noops: int) -> None:
         """Begin an episode after so many emulator frames of no action."""
@@ -121,13 +115,6 @@ class Console:
             self._ale.getScreenRGB(into)
         else:
             into[:] = self._kept.rgb
-
-    def read_grey(self, into: np.ndarray) -> None:
-        """Copy what is seen now to `into` (h, w) uint8, contiguous: luminance."""
-        if self._kept is None:
-            self._ale.getScreenGrayscale(into)
-        else:
-            into[:] = self._kept.grey
 
 
 def load_game(game: str) -> ALEInterface:
