@@ -77,6 +77,9 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"{words[0]}: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"{words[0]}: interrupted", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

@@ -208,6 +208,7 @@ def provenance_path(product: Path) -> Path:
 def read_provenance(product: Path) -> dict[str, Any] | None:
     """The record beside `product`, or None when there is none or it cannot be read."""
     try:
-        return json.loads(provenance_path(product).read_text())
-    except (OSError, json.JSONDecodeError):
+        record = json.loads(provenance_path(product).read_text())
+    except (OSError, ValueError):  # ValueError: neither JSON nor text
         return None
+    return record if isinstance(record, dict) else None

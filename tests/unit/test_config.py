@@ -1,6 +1,7 @@
 """The configuration: inheritance, checks, and what each stage's block contains."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -278,3 +279,61 @@ def test_screen_of_the_reported_scores_may_be_another_than_of_the_data(raw):
     assert seeds.task.screen_resolution == "160x120"
     assert dag.controller_folder(config, "doom-laptop-640x480", "tau-1.15", 1).startswith("results/doom-laptop/")
     assert dag.episodes_folder(config, "doom-laptop-640x480", "random", 1).startswith("results/doom-laptop-640x480/")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            b"experiments:\n  a: 1\nother: 2\nexperiments:\n  b: 2\n",
+            r"line 4: 'experiments' stands twice \(first in line 1\)",
+        ),
+        (b"a:\n  - {b: 1, c: 2, b: 3}\n", r"line 2: 'b' stands twice"),
+        (b"title: caf\xe9\n", "is not UTF-8 text"),
+        (b"a: [1\n", "is not valid YAML"),
+    ],
+)
+def test_yaml_that_would_lose_something_is_refused(tmp_path, text, message):
+    path = tmp_path / "config.yaml"
+    path.write_bytes(text)
+    with pytest.raises(UserError, match=message):
+        read_yaml(path)
+
+
+def test_merge_keys_of_yaml_are_no_duplicates(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("one: &one {a: 1, b: 2}\ntwo: &two {<<: *one, b: 3}\nthree: {<<: *two, a: 4}\n")
+    assert read_yaml(path) == {"one": {"a": 1, "b": 2}, "two": {"a": 1, "b": 3}, "three": {"a": 4, "b": 3}}
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("datasets", "doom-random", "shortest_episode"), 5000, "episodes end after 2100 steps"),
+        (
+            ("datasets", "doom-random", "policy"),
+            {"name": "held", "shortest_hold": 20, "longest_hold": 3},
+            "shortest_hold is 20",
+        ),
+        (
+            ("datasets", "doom-random", "policy"),
+            {"name": "sweeping", "shortest_hold": 200},
+            "at most longest_hold, which is 120",
+        ),
+        (
+            ("datasets", "doom-random", "policy"),
+            {"name": "wandering", "shortest_stride": 200},
+            "shortest_stride is 200",
+        ),
+        (("experiments", "doom-laptop", "vae", "epochs"), math.inf, "finite"),
+        (("simulator_experiments", "atari-res-laptop", "training", "preset"), ["res"], "preset"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_before_anything_runs(place, value, message):
+    raw = read_yaml(CONFIG_FILE)
+    here = raw
+    for key in place[:-1]:
+        here = here[key]
+    here[place[-1]] = value
+    with pytest.raises(UserError, match=message):
+        load_config(raw)

@@ -23,6 +23,13 @@ def config():
         (["results/data/doom-randm/000.h5"], "no data set 'doom-randm'. Did you mean 'doom-random'"),
         (["results/data/atari-res-pomg/train-000.h5"], "no data set 'atari-res-pomg'. Did you mean 'atari-res-pong'"),
         (["results/agents/dqm/pong/agent.safetensors"], "no agent 'dqm'. Did you mean 'dqn'"),
+        (["results/doom/figures/evolutoin.svg"], "doom has no evolutoin.svg. Did you mean 'evolution.svg'"),
+        (["results/doom-laptop/figures/temperature.svg"], "doom-laptop has no temperature.svg"),
+        (["results/atari-res/figures/eror.pdf"], "atari-res has no eror.pdf. Did you mean 'error.pdf'"),
+        (["results/doom/videos/reall.mp4"], "doom has no reall.mp4. Did you mean 'real.mp4'"),
+        (["results/doom/seed-1/controllers/tau-1.16/episodes.csv"], "no variant tau-1.16. Did you mean 'tau-1.15'"),
+        (["results/doom/seed-1/controllers/random/controller.json"], "policy of random is 'random', so nothing is"),
+        (["results/atari-acvp-smoke/agents.csv"], "no trained agent plays for atari-acvp-smoke"),
     ],
 )
 def test_misspelt_target_gets_the_nearest_name(config, words, message):
@@ -35,6 +42,8 @@ def test_misspelt_target_gets_the_nearest_name(config, words, message):
     [
         ["--cores", "2", "results/doom-smoke/table.csv", "results/atari-res/speed.csv"],
         ["results/doom/seed-1/controllers/tau-1.15/controller.json", "results/data/doom-random/000.h5"],
+        ["results/doom/figures/temperature.svg", "results/doom-smoke/seed-1/controllers/random/episodes.csv"],
+        ["results/atari-acvp-laptop-data/agents.csv", "results/atari-acvp-laptop-data/videos/ms-pacman.mp4"],
         ["--report", "results/mine.html", "quickstart", "results/", "results"],
         ["results/agents/dqn/ms-pacman/agent.safetensors", "results/data/atari-res-ms-pacman/test-000.h5"],
     ],

@@ -190,7 +190,7 @@ def controllers_option(wildcards, input):
 
 def agent_options(wildcards, input):
     """Options of a stage that name the agent's files."""
-    return " ".join(f"--{name.replace('_', '-')} {path}" for name, path in input.items())
+    return " ".join(f"--{name.replace('_', '-')} {shlex.quote(str(path))}" for name, path in input.items())
 
 
 def stage_config(stage):

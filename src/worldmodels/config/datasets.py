@@ -1,8 +1,8 @@
 """Options of data sets: which task, which policy, how many rollouts."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from worldmodels.config.options import Options
 from worldmodels.config.tasks import RolloutTask, TakeCoverOptions
@@ -12,12 +12,25 @@ MOST_DATASET_SEEDS = 100
 """Together they divide the range of collection seeds, so that no two shards share an episode."""
 
 
+def _in_order(options: Options, shortest: str, longest: str) -> None:
+    """Raise ValueError where the shortest is longer than the longest."""
+    low, high = getattr(options, shortest), getattr(options, longest)
+    if low > high:
+        raise ValueError(f"{shortest} is {low}, but it must be at most {longest}, which is {high}")
+
+
 class HeldRandomPolicy(Options):
     """Uniform actions in [-1, 1], each held for a random number of tics (the released Doom collection)."""
 
     name: Literal["held"] = "held"
     shortest_hold: int = Field(1, ge=1, description="Shortest hold, in tics")
     longest_hold: int = Field(10, ge=1, description="Longest hold, in tics")
+
+    @model_validator(mode="after")
+    def holds_are_in_order(self) -> Self:
+        """Holds are drawn between the two."""
+        _in_order(self, "shortest_hold", "longest_hold")
+        return self
 
 
 class SweepingPolicy(Options):
@@ -33,6 +46,12 @@ class SweepingPolicy(Options):
     rest: float = Field(0.2, ge=0, le=1, description="Share of the moves before which it rests")
     longest_rest: int = Field(20, ge=1, description="Longest rest, in tics")
 
+    @model_validator(mode="after")
+    def holds_are_in_order(self) -> Self:
+        """Moves are drawn between the two."""
+        _in_order(self, "shortest_hold", "longest_hold")
+        return self
+
 
 class WanderingPolicy(Options):
     """Moves from one side to the other, with rests, in strides whose longest is drawn anew for each episode.
@@ -47,6 +66,12 @@ class WanderingPolicy(Options):
     rest: float = Field(
         0.3, ge=0, le=1, description="Share of the moves before which it rests, as long as a move may last"
     )
+
+    @model_validator(mode="after")
+    def strides_are_in_order(self) -> Self:
+        """Strides are drawn between the two."""
+        _in_order(self, "shortest_stride", "longest_stride")
+        return self
 
 
 class RandomControllerPolicy(Options):
@@ -91,6 +116,15 @@ class DatasetOptions(Options):
     seed: int = Field(
         0, ge=0, lt=MOST_DATASET_SEEDS, description="Chooses the episodes; data sets of different seeds share none"
     )
+
+    @model_validator(mode="after")
+    def some_episodes_are_kept(self) -> Self:
+        """An episode ends after the task's `max_steps`: were the shortest longer, thousands would be played and none kept."""
+        if self.shortest_episode > self.task.max_steps:
+            raise ValueError(
+                f"shortest_episode is {self.shortest_episode}, but episodes end after {self.task.max_steps} steps (task.max_steps)"
+            )
+        return self
 
 
 class ShardOptions(Options):

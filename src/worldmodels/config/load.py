@@ -46,11 +46,37 @@ def load_config(source: Path | Mapping[str, Any]) -> Config:
 def read_yaml(path: Path) -> Any:
     """The content of a YAML file. Raises UserError, with line and column, when it is missing or none."""
     if not path.is_file():
-        raise UserError(f"{path} does not exist. Run in the repository's folder, or name a file with --configfile.")
+        raise UserError(f"{path} does not exist. Run in the repository's folder, or name a file: --help says how.")
     try:
-        return yaml.load(path.read_text(), LOADER)
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text (byte {error.start:,}). Save it as UTF-8.") from None
+    loader = LOADER(text)
+    try:
+        root = loader.get_single_node()
+        _refuse_duplicate_keys(root, path)
+        return None if root is None else loader.construct_document(root)
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    finally:
+        loader.dispose()
+
+
+def _refuse_duplicate_keys(node: yaml.Node | None, path: Path) -> None:
+    """YAML's libraries keep the last of two equal keys: a second `experiments:` would silently replace the first."""
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_duplicate_keys(item, path)
+    if isinstance(node, yaml.MappingNode):
+        lines: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.value in lines:
+                raise UserError(
+                    f"{path}, line {line}: '{key.value}' stands twice (first in line {lines[key.value]}). Join them."
+                )
+            lines[str(key.value)] = line
+            _refuse_duplicate_keys(value, path)
 
 
 def resolve_inheritance(experiments: Mapping[str, Any], section: str = "experiments") -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 class Options(BaseModel):
     """Frozen options: unknown keys are errors, ranges are checked, descriptions carry the units."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
     def canonical_json(self) -> str:
         """One line of JSON with sorted keys: the same text for the same meaning."""

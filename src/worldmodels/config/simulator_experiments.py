@@ -304,6 +304,8 @@ def _completed(shared: Any, own: Any) -> Any:
 def _named_training(written: Mapping[str, Any]) -> SimulatorTraining | None:
     """The curriculum's stage or the preset that an entry names; None when there is no such name."""
     curriculum, stage, preset = (written.get(key) for key in ("curriculum", "stage", "preset"))
+    if not all(name is None or isinstance(name, str) for name in (curriculum, stage, preset)):
+        return None  # the types are checked later, and say which
     if curriculum is not None:
         known = curriculum in CURRICULA and stage in STEPS
         return stage_of_curriculum(curriculum, str(stage), FULL_ACTIONS) if known else None

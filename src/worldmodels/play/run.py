@@ -5,6 +5,7 @@ the real game is played beside it by the same keys; a dream of Doom or of car ra
 """
 
 import argparse
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,8 +24,7 @@ from worldmodels.runtime.processor import available_cores
 def main(arguments: list[str]) -> int:
     """Command line."""
     options = _parser().parse_args(arguments)
-    if options.temperature is not None and options.temperature <= 0:
-        raise UserError(f"--temperature is {options.temperature}, but it must be above 0.")
+    _check(options)
     set_threads(available_cores())
     wanted = {name: getattr(options, name) for name in Request.__dataclass_fields__ if name != "experiment"}
     request = Request(Path(options.experiment).name, **wanted)
@@ -44,6 +44,17 @@ def main(arguments: list[str]) -> int:
         print(f"{view.name}: {view.steps} steps{earned}{', over' if view.over else ''}")
     print(f"{last:.0f} steps a second at the end")
     return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Raise UserError for a number that nothing can be played with, and for a film that is none."""
+    for name, lowest in (("temperature", 0.0), ("rate", 0.0), ("steps", 0.0), ("training_seed", 0.0), ("seed", -1.0)):
+        value = getattr(options, name)
+        if value is not None and not lowest < value < math.inf:
+            words = "0 or more" if lowest < 0 else "above 0"
+            raise UserError(f"--{name.replace('_', '-')} is {value}, but it must be a finite number {words}.")
+    if options.film is not None and options.film.suffix != ".mp4":
+        raise UserError(f"--film is {options.film}, but it must be a file *.mp4.")
 
 
 def _finish(pictures: Iterable[np.ndarray]) -> None:

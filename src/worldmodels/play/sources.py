@@ -64,6 +64,9 @@ def playable(config: Config, request: Request, closing: ExitStack) -> Playable:
 
 def _world_model(config: Config, request: Request, closing: ExitStack) -> Playable:
     """V and M of Doom or of CarRacing."""
+    for option, value in (("--simulator", request.simulator), ("--game", request.game)):
+        if value is not None:
+            raise UserError(f"{option} is for experiments with Atari simulators; {request.experiment} is none.")
     options = experiment_options(config, request.experiment)
     variant = dag.film_variant(config, request.experiment) if dag.evolved_variants(config, request.experiment) else None
     shown = variant or next(iter(options.variants))
@@ -111,7 +114,7 @@ def _video(config: Config, request: Request, closing: ExitStack) -> Playable:
     """A simulator of an Atari game."""
     experiment = simulator_experiment(config, request.experiment)
     learned = [name for name, entry in experiment.scored.items() if entry.learns]
-    name = request.simulator or learned[0]
+    name = request.simulator or (learned or list(experiment.scored))[0]
     if name not in experiment.scored:
         raise UserError(
             f"{request.experiment} has no simulator '{name}'.{nearest(name, experiment.scored)} It has: "

@@ -34,6 +34,12 @@ def import_pygame() -> Any:
         raise UserError(
             f"there is no display to play on ({error}). On a remote machine: ssh -X, or a virtual one (xvfb-run)."
         ) from None
+    driver = pygame.display.get_driver()
+    if driver in ("offscreen", "dummy") and os.environ.get("SDL_VIDEODRIVER") != driver:
+        raise UserError(
+            "there is no display to play on. On a remote machine: ssh -X, or a virtual one (xvfb-run); "
+            f"for a film without a window: SDL_VIDEODRIVER={driver}, with --film and --steps."
+        )
     return pygame
 
 
