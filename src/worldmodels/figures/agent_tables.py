@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from worldmodels.figures.markup import markdown_heading
 from worldmodels.figures.published import PublishedRow
 from worldmodels.figures.statistics import Summary
 from worldmodels.figures.tables import verdict
@@ -47,9 +48,7 @@ def _cells(row: AgentScore, scale: str) -> dict[str, Any]:
 
 def agents_markdown(rows: Sequence[AgentScore], title: str, scale: str) -> str:
     """The table for people."""
-    lines = [f"# Agents of: {title}", ""]
-    if scale == "smoke":
-        lines += ["**Smoke test: these numbers mean nothing.** They only show that the workflow runs.", ""]
+    lines = markdown_heading(f"Agents of: {title}", scale)
     lines += [
         "| agent | game | score | 95 % interval | games | paper, DQN | verdict | emulator frames |",
         f"|{'---|' * 8}",

@@ -14,6 +14,7 @@ import numpy as np
 
 from worldmodels.config.simulator_experiments import HORIZONS, SimulatorEntry, SimulatorExperiment
 from worldmodels.data.schemes import steps_trained
+from worldmodels.figures.markup import latex_table, markdown_heading
 from worldmodels.figures.statistics import Summary, summarise
 from worldmodels.runtime.files import csv_table
 from worldmodels.simulators.error_file import Costs
@@ -172,9 +173,7 @@ def simulator_markdown(
     rows: Sequence[SimulatorRow], options: SimulatorExperiment, speeds: Speeds = MappingProxyType({})
 ) -> str:
     """The table for people, a part for each game, with notes on what the numbers are."""
-    lines = [f"# {options.title or 'Simulators'}", ""]
-    if options.scale == "smoke":
-        lines += ["**Smoke test: these numbers mean nothing.** They only show that the workflow runs.", ""]
+    lines = markdown_heading(options.title or "Simulators", options.scale)
     horizons = list(rows[0].errors)
     for game in dict.fromkeys(row.game for row in rows):
         own = [row for row in rows if row.game == game]
@@ -288,21 +287,13 @@ def _foretold(accuracies: Mapping[str, float]) -> str:
     return ", ".join(parts)
 
 
-LATEX_SPECIAL: Mapping[str, str] = {"&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_"}
-
-
 def simulator_latex(rows: Sequence[SimulatorRow], options: SimulatorExperiment) -> str:
     """A booktabs table; needs \\usepackage{booktabs}. Errors in thousandths."""
     horizons = list(rows[0].errors)
-    lines = ["% Needs \\usepackage{booktabs}. Mean squared error of bytes over 255, in thousandths."]
-    warning = "Smoke test: these numbers mean nothing."
-    lines += [f"% {warning}"] if options.scale == "smoke" else []
-    lines += [rf"\begin{{tabular}}{{ll{'r' * (len(horizons) + 1)}}}", r"\toprule"]
-    lines += [rf"Game & Simulator & {' & '.join(f'{h}' for h in horizons)} & Parameters \\", r"\midrule"]
+    heading = f"Game & Simulator & {' & '.join(f'{h}' for h in horizons)} & Parameters"
+    cells = []
     for row in rows:
-        cells = [row.game, row.simulator, *(_shown(error.mean) for error in row.errors.values())]
-        cells.append(f"{row.costs.parameters / 1e6:.2f}\\,M")
-        lines.append(" & ".join("".join(LATEX_SPECIAL.get(c, c) for c in cell) for cell in cells) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}"]
-    lines += [rf"\par {warning}"] if options.scale == "smoke" else []
-    return "\n".join(lines) + "\n"
+        errors = (_shown(error.mean) for error in row.errors.values())
+        cells.append([row.game, row.simulator, *errors, rf"{row.costs.parameters / 1e6:.2f}\,M"])
+    remark = " Mean squared error of bytes over 255, in thousandths."
+    return latex_table("ll" + "r" * (len(horizons) + 1), heading, cells, options.scale, remark)

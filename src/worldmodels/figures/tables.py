@@ -7,6 +7,7 @@ from worldmodels.config.blocks import hopeless_after
 from worldmodels.config.experiments import ExperimentOptions, Variant
 from worldmodels.config.models import ControllerOptions
 from worldmodels.figures.episodes import Episode
+from worldmodels.figures.markup import latex_table, markdown_heading
 from worldmodels.figures.published import QUOTED, PublishedRow, as_text, published_row
 from worldmodels.figures.statistics import Summary, summarise
 from worldmodels.figures.wording import Wording
@@ -146,9 +147,7 @@ def _cells(row: TableRow, scale: str) -> dict[str, Any]:
 
 def markdown_text(rows: Sequence[TableRow], options: ExperimentOptions, wording: Wording) -> str:
     """The table for people, with every training seed and notes on what the numbers are."""
-    lines = [f"# {options.title or 'Results'}", ""]
-    if options.scale == "smoke":
-        lines += ["**Smoke test: these numbers mean nothing.** They only show that the workflow runs.", ""]
+    lines = markdown_heading(options.title or "Results", options.scale)
     lines += [
         f"| | in the dream | {wording.real} | 95 % interval | paper, dream | paper, real | verdict |",
         "|---|---|---|---|---|---|---|",
@@ -206,23 +205,7 @@ def _notes(rows: Sequence[TableRow], options: ExperimentOptions, wording: Wordin
     return [f"- {note}" for note in notes]
 
 
-LATEX_SPECIAL = {"&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "τ": r"$\tau$", "±": r"$\pm$"}
-
-
 def latex_text(rows: Sequence[TableRow], options: ExperimentOptions, wording: Wording) -> str:
     """A booktabs table; needs \\usepackage{booktabs}."""
-    lines = ["% Needs \\usepackage{booktabs}."]
-    if options.scale == "smoke":
-        lines.append("% Smoke test: these numbers mean nothing.")
-    lines += [r"\begin{tabular}{lrrrrr}", r"\toprule"]
-    lines += [rf" & Dream & {wording.real.capitalize()} & 95\,\% interval & Paper, dream & Paper, real \\", r"\midrule"]
-    for row in rows:
-        lines.append(" & ".join(_escape(cell) for cell in _visible_cells(row)[:6]) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}"]
-    if options.scale == "smoke":
-        lines.append(r"\par Smoke test: these numbers mean nothing.")
-    return "\n".join(lines) + "\n"
-
-
-def _escape(text: str) -> str:
-    return "".join(LATEX_SPECIAL.get(character, character) for character in text)
+    heading = rf" & Dream & {wording.real.capitalize()} & 95\,\% interval & Paper, dream & Paper, real"
+    return latex_table("lrrrrr", heading, (_visible_cells(row)[:6] for row in rows), options.scale)

@@ -8,12 +8,12 @@ that frame. The baseline:
     c_t = f * c_{t-1} + i * tanh(W v + W z),   h_t = o * tanh(c_t)
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from worldmodels.config.simulators import RESOptions
+from worldmodels.config.simulators import RESOptions, Structure
 from worldmodels.models.first_weights import ONE_HOT, draw_he
 from worldmodels.models.video.network import Parts
 
@@ -25,27 +25,45 @@ class LSTMState(NamedTuple):
     cell: Tensor  # (B, H)
 
 
-class Wiring(NamedTuple):
-    """What is multiplied with what, and what the gates see. Sources: h, z, a, and the products v and w."""
+Factor = Literal["h", "z", "a"]
+"""Memory, features of the frame, action."""
+Product = Literal["v", "w"]
+Source = Literal["h", "z", "a", "v", "w"]
 
-    products: dict[str, str]  # product -> its factors, one letter each
-    gates: str  # sources of the input, forget and output gates and of the candidate
-    candidate: str = ""  # sources of the candidate alone
+
+class Wiring(NamedTuple):
+    """What is multiplied with what, and what the gates see."""
+
+    products: dict[Product, tuple[Factor, ...]]
+    gates: tuple[Source, ...]  # of the input, forget and output gates and of the candidate
+    candidate: tuple[Source, ...] = ()  # of the candidate alone
     gate_for_z: bool = False  # z enters the cell through a tanh and a gate of its own
     biases: bool = True  # of the factors
 
 
-WIRINGS: dict[str, Wiring] = {
-    "baseline": Wiring({"v": "ha"}, "vz"),
-    "gate-for-z": Wiring({"v": "ha"}, "vz", gate_for_z=True),
-    "no-z-in-gates": Wiring({"v": "ha"}, "v", "z"),
-    "h-in-gates": Wiring({"v": "ha"}, "vh", "z"),
-    "h-in-gates-gate-for-z": Wiring({"v": "ha"}, "vh", "z", gate_for_z=True),
-    "three-factors": Wiring({"v": "hza"}, "v", biases=False),
-    "two-products": Wiring({"v": "ha", "w": "za"}, "vw", biases=False),
-    "action-as-input": Wiring({}, "hza"),
-    "action-planes": Wiring({}, "hz"),  # the action comes with the frame
-    "hidden-times-action": Wiring({"v": "ha"}, "vz"),  # h itself is the factor: no weights, as one open implementation
+# Sums of gates i, f, o and of the candidate u: c = f c + i tanh(u). With a gate g for z: c = f c + i tanh(u) + g tanh(W z).
+# Each W is a matrix of its own.
+WIRINGS: dict[Structure, Wiring] = {
+    # v = (W h) (W a);  i, f, o, u: W v + W z
+    "baseline": Wiring({"v": ("h", "a")}, ("v", "z")),
+    # v = (W h) (W a);  i, f, o, g: W v + W z;  u: W v
+    "gate-for-z": Wiring({"v": ("h", "a")}, ("v", "z"), gate_for_z=True),
+    # v = (W h) (W a);  i, f, o: W v;  u: W v + W z
+    "no-z-in-gates": Wiring({"v": ("h", "a")}, ("v",), ("z",)),
+    # v = (W h) (W a);  i, f, o: W v + W h;  u: W v + W h + W z
+    "h-in-gates": Wiring({"v": ("h", "a")}, ("v", "h"), ("z",)),
+    # v = (W h) (W a);  i, f, o, g, u: W v + W h
+    "h-in-gates-gate-for-z": Wiring({"v": ("h", "a")}, ("v", "h"), ("z",), gate_for_z=True),
+    # v = (W h) (W z) (W a);  i, f, o, u: W v
+    "three-factors": Wiring({"v": ("h", "z", "a")}, ("v",), biases=False),
+    # v = (W h) (W a), w = (W z) (W a);  i, f, o, u: W v + W w
+    "two-products": Wiring({"v": ("h", "a"), "w": ("z", "a")}, ("v", "w"), biases=False),
+    # i, f, o, u: W h + W z + W a
+    "action-as-input": Wiring({}, ("h", "z", "a")),
+    # i, f, o, u: W h + W z; the action comes with the frame
+    "action-planes": Wiring({}, ("h", "z")),
+    # v = h (W a), without weights on h, as one open implementation;  i, f, o, u: W v + W z
+    "hidden-times-action": Wiring({"v": ("h", "a")}, ("v", "z")),
 }
 """Appendices B.1.2 and B.1.3, and the transition of an open implementation. With a gate for z, the candidate's z is
 apart. Biases are where they make the paper's totals of parameters."""
@@ -102,7 +120,9 @@ class ActionTransition(nn.Module):
 
     def forward(self, parts: Parts, state: LSTMState) -> LSTMState:
         """Take one step. parts: what `prepare` made of it, (B, size)."""
-        sources = {"h": state.hidden, **{name: self._product(name, parts, state) for name in self.wiring.products}}
+        sources = {"h": state.hidden}
+        for product in self.wiring.products:
+            sources[product] = self._product(product, parts, state)
         gates, candidate = self.bias[: -self.hidden_size], self.bias[-self.hidden_size :]
         apart = None
         for name, layer in self.inputs.items():
@@ -117,7 +137,7 @@ class ActionTransition(nn.Module):
                 candidate = candidate + part[:, -self.hidden_size :]
         return self._remember(gates.sigmoid(), candidate.tanh(), apart, state)
 
-    def _product(self, name: str, parts: Parts, state: LSTMState) -> Tensor:
+    def _product(self, name: Product, parts: Parts, state: LSTMState) -> Tensor:
         """v or w, (B, V)."""
         product: Tensor | None = None
         for letter in self.wiring.products[name]:
@@ -132,8 +152,8 @@ class ActionTransition(nn.Module):
 
     def _remember(self, gates: Tensor, candidate: Tensor, apart: Tensor | None, state: LSTMState) -> LSTMState:
         """The LSTM's equations. apart: z's own candidate before its tanh, with its gate the last of `gates`."""
-        parts = gates.split(self.hidden_size, dim=1)
-        cell = parts[1] * state.cell + parts[0] * candidate
+        input_gate, forget_gate, output_gate, *gate_for_z = gates.split(self.hidden_size, dim=1)
+        cell = forget_gate * state.cell + input_gate * candidate
         if apart is not None:
-            cell = cell + parts[3] * apart.tanh()
-        return LSTMState(parts[2] * cell.tanh(), cell)
+            cell = cell + gate_for_z[0] * apart.tanh()
+        return LSTMState(output_gate * cell.tanh(), cell)
