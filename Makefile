@@ -52,7 +52,7 @@ format: env ## Format everything
 	$(BIN)/ruff format .
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakefmt Snakefile workflow/rules
 
-benchmark: env ## Measure every figure of docs/performance.md on this machine
+benchmark: env ## Measure how fast everything is on this machine (docs/performance.md)
 	$(BIN)/python -m worldmodels benchmark
 
 schema: env ## Write the JSON schema and the table of options from the typed configuration

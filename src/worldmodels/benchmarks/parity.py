@@ -26,9 +26,11 @@ from worldmodels.seeds import SELECTION_SEEDS, episode_seeds, generator
 
 TRACKS, STEPS = 20, 300
 BACKENDS = ("envpool", "gymnasium")
-EPISODES = {"envpool": "carracing-laptop-envpool", "gymnasium": "carracing-laptop"}
-"""The experiments that scored one agent on each backend; their episodes lie in reports/."""
-PLACE = "seed-1/controllers/z-h/episodes.csv"
+EPISODES = {
+    "envpool": "carracing-laptop-envpool/seed-1/controllers/z-h/episodes.csv",
+    "gymnasium": "carracing-laptop-envpool/driver/controllers/z-h/episodes.csv",
+}
+"""Episodes of one driver on each backend, in reports/."""
 
 
 class EnvPoolNumbers:
@@ -117,10 +119,10 @@ def is_road(screen: np.ndarray) -> np.ndarray:
 def agent_scores(reports: Path) -> dict[str, Any]:
     """Mean scores of one trained agent on each backend, and their difference, with 95 % intervals.
 
-    A seed is not the same track on both, so the episodes are two independent samples. Raises UserError where the episodes
-    of an experiment are not there.
+    A seed is not the same track on both, so the episodes are two independent samples. Raises UserError where they are not
+    there.
     """
-    totals = {name: [one.total for one in read_episodes([reports / EPISODES[name] / PLACE])] for name in BACKENDS}
+    totals = {name: [one.total for one in read_episodes([reports / EPISODES[name]])] for name in BACKENDS}
     found = {name: summarise([scores]) for name, scores in totals.items()}
     difference = found["envpool"].mean - found["gymnasium"].mean
     half = NORMAL_95 * math.sqrt(sum(one.sd**2 / one.episodes for one in found.values()))
