@@ -21,6 +21,9 @@ TOOLS = {
 }
 """Commands for people, and the modules that run them."""
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C: 128 and the signal's number, as shells have it."""
+
 
 def stages() -> dict[str, str]:
     """Commands that Snakemake's jobs are, and the modules that run them."""
@@ -79,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         print(f"{words[0]}: interrupted", file=sys.stderr)
-        return 130
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

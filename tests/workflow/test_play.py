@@ -43,7 +43,7 @@ def test_keys_move_both_games_and_begin_and_end_them(finished, display, tmp_path
     [
         (["doom-smok"], "there is no experiment 'doom-smok'"),
         (["doom"], "is not built: snakemake --cores all results/doom/seed-1/models/vae/weights.safetensors"),
-        (["doom-smoke", "--temperature", "0"], "--temperature is 0.0, but it must be above 0."),
+        (["doom-smoke", "--temperature", "0"], "--temperature is 0.0, but it must be a finite number above 0."),
         (["atari-res-smoke", "--simulator", "ress"], "has no simulator 'ress'."),
         (["doom-smoke"], "there is no display to play on"),
     ],
