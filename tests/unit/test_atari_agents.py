@@ -64,10 +64,10 @@ def test_lost_life_ends_the_return_and_not_the_game():
     assert not seen[0, :3].any() and seen[0, 3].any()
 
 
-@pytest.mark.parametrize("algorithm", ["dqn", "a2c"])
-def test_finished_agent_chooses_as_the_one_that_learned(algorithm, state):
+@pytest.mark.parametrize("algorithm, n_steps", [("dqn", 1), ("dqn", 5), ("a2c", 1)])
+def test_finished_agent_chooses_as_the_one_that_learned(algorithm, n_steps, state):
     """The file holds all that stable-baselines3's policy knows: the same best action for the same frames."""
-    options = AgentTraining(algorithm=algorithm, steps=60, **SMALL)
+    options = AgentTraining(algorithm=algorithm, n_steps=n_steps, steps=60, **SMALL)
     games = LearningGames(AtariOptions(game="pong", **RULES.model_dump()), 2, ("test",), True, True)
     learner = make_learner(options, games, CPU)
     learner.learn(60)
@@ -79,10 +79,10 @@ def test_finished_agent_chooses_as_the_one_that_learned(algorithm, state):
     assert agent.options.steps == 60
 
 
-@pytest.mark.parametrize("algorithm", ["dqn", pytest.param("a2c", marks=pytest.mark.slow)])
-def test_killed_training_goes_on(algorithm, state, tmp_path, monkeypatch):
+@pytest.mark.parametrize("algorithm, n_steps", [("dqn", 1), ("dqn", 5), pytest.param("a2c", 1, marks=pytest.mark.slow)])
+def test_killed_training_goes_on(algorithm, n_steps, state, tmp_path, monkeypatch):
     """It must not begin again: the steps go on, the replay memory is there, and the weights are the checkpoint's."""
-    options = AgentTraining(algorithm=algorithm, steps=160, **SMALL)
+    options = AgentTraining(algorithm=algorithm, n_steps=n_steps, steps=160, **SMALL)
     real, counted = Watch._on_step, []
 
     def step_and_stop(self):

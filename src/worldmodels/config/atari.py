@@ -27,6 +27,11 @@ class AgentTraining(Options):
     life_loss_ends: bool = Field(
         True, description="While learning, a lost life ends the return, as in Mnih et al. 2015"
     )
+    n_steps: int = Field(
+        1,
+        ge=1,
+        description="DQN: steps whose rewards make a return; with more than 1 the replay memory takes twice as much",
+    )
     replay: int = Field(100_000, ge=100, description="DQN: steps in the replay memory (28 kB each)")
     learning_starts: int = Field(50_000, ge=0, description="DQN: steps before the first update")
     target_update: int = Field(1000, ge=1, description="DQN: steps between copies to the target network")

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from stable_baselines3 import A2C, DQN
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.buffers import NStepReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from torch import nn
@@ -72,11 +73,21 @@ def make_learner(options: AgentTraining, games: LearningGames, device: torch.dev
         target_update_interval=options.target_update,
         exploration_fraction=options.exploration_fraction,
         exploration_final_eps=options.final_epsilon,
-        optimize_memory_usage=True,
-        replay_buffer_kwargs={"handle_timeout_termination": False},
+        **_replay_memory(options),
         seed=seed,
         device=device,
     )
+
+
+def _replay_memory(options: AgentTraining) -> dict[str, Any]:
+    """DQN's words for its memory. That of one step keeps no frame twice, but takes a time limit for an end."""
+    if options.n_steps == 1:
+        return {"optimize_memory_usage": True, "replay_buffer_kwargs": {"handle_timeout_termination": False}}
+    # Said to the memory itself: a learner that is loaded again warns of an n_steps beside a memory of its own.
+    return {
+        "replay_buffer_class": NStepReplayBuffer,
+        "replay_buffer_kwargs": {"n_steps": options.n_steps, "gamma": 0.99},
+    }
 
 
 def resume_learner(
