@@ -16,7 +16,7 @@ from worldmodels.models.vae import ConvVAE, observations_from_frames, vae_loss
 from worldmodels.runtime.device import autocast, has_fast_bf16, matmul_dtype, set_threads
 from worldmodels.runtime.processor import available_cores
 from worldmodels.seeds import generator
-from worldmodels.stages.encode_latents import BATCH_FRAMES, encode, read_batches
+from worldmodels.stages.encode_latents import BATCH_FRAMES, encode_batches
 
 BATCH = 100
 SECONDS = 6.0
@@ -78,8 +78,8 @@ def measure_encoding() -> dict[str, Any]:
         frames = RolloutFrames([Path(folder, "000.h5")])
 
         def from_disk() -> None:
-            for batch in read_batches(frames):
-                encode(vae, batch, cpu, dtype)
+            for _ in encode_batches(vae, frames, cpu, dtype):
+                pass
 
         observations = observations_from_frames(torch.from_numpy(frames.read(0, BATCH_FRAMES)))
 

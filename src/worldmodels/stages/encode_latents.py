@@ -11,7 +11,6 @@ import torch
 
 from worldmodels.config.blocks import EncodeLatentsBlock
 from worldmodels.data.latents import WORKING_BYTES, Latents, latents_bytes, write_latents
-from worldmodels.data.prefetch import prefetch
 from worldmodels.data.rollouts import RolloutFrames
 from worldmodels.models.vae import ConvVAE, observations_from_frames
 from worldmodels.models.vae_file import load_vae
@@ -20,6 +19,7 @@ from worldmodels.runtime.files import file_checksum, readable_disk_errors
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.space import require_memory
 from worldmodels.runtime.state import StateFolder
+from worldmodels.runtime.workers import work_side_by_side
 from worldmodels.stages.stage import RolloutStage, input_file, output_file
 from worldmodels.stages.stage import main as run_stage
 
@@ -66,9 +66,9 @@ def encode_all(
     with readable_disk_errors(log), log.open("a+b") as file:
         saved = done = _restore(state, file, posteriors)
         with Progress("encode_latents", len(frames), "frames", state, done) as progress:
-            for batch in read_batches(frames, done):
+            for batch in encode_batches(vae, frames, device, dtype, done):
                 first, done = done, done + len(batch)
-                posteriors[first:done] = encode(vae, batch, device, dtype)
+                posteriors[first:done] = batch
                 progress.advance(len(batch))
                 if state.due:
                     _checkpoint(state, file, posteriors[saved:done], done)
@@ -99,10 +99,13 @@ def _restore(state: StateFolder, file: BinaryIO, posteriors: np.ndarray) -> int:
     return frames
 
 
-def read_batches(frames: RolloutFrames, first: int = 0) -> Iterator[np.ndarray]:
-    """All frames from `first` on, BATCH_FRAMES at a time; the next batch is read while one is encoded."""
+def encode_batches(
+    vae: ConvVAE, frames: RolloutFrames, device: torch.device, dtype: torch.dtype, first: int = 0
+) -> Iterator[np.ndarray]:
+    """Posteriors (B, 2 Z) of all frames from `first` on, BATCH_FRAMES at a time; the next batches are read meanwhile."""
     starts = range(first, len(frames), BATCH_FRAMES)
-    return prefetch(frames.read(start, min(start + BATCH_FRAMES, len(frames))) for start in starts)
+    batches = (frames.read(start, min(start + BATCH_FRAMES, len(frames))) for start in starts)
+    return work_side_by_side(lambda batch: encode(vae, batch, device, dtype), batches, device)
 
 
 @torch.inference_mode()
