@@ -294,6 +294,15 @@ def test_truncated_and_missing_files_are_named(tmp_path):
         AtariStore([tmp_path / "test-000.h5"])
 
 
+def test_chunk_that_cannot_be_decoded_is_named(tmp_path):
+    path = make_shard(tmp_path / "train-000.h5")
+    with h5py.File(path, "r+") as file:
+        file["screens"].id.write_direct_chunk((0, 0, 0), b"no zstd frame")
+    store = AtariStore([path])
+    with pytest.raises(UserError, match=r"train-000\.h5 is not a complete HDF5 file"):
+        store.screens(0, 5)
+
+
 def late_actions(file):
     file["actions"][:] = np.roll(file["actions"][:], 1)
 

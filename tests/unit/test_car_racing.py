@@ -106,6 +106,29 @@ def test_missing_backend_is_named(monkeypatch):
         car.EnvPoolGame(CarRacingOptions())
 
 
+def test_backend_without_its_files_is_named_through_workers(tmp_path, monkeypatch):
+    """EnvPool's assets are packages of their own; without them its import fails with no ImportError."""
+    (tmp_path / "envpool.py").write_text("raise FileNotFoundError('no folder envpool/atari/roms')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(
+        UserError, match=r"^envpool cannot be imported \(no folder .*\)\. Do: pip install envpool, or set"
+    ) as told:
+        make_games(CarRacingOptions(), 2, 2)
+    assert "out of memory" not in str(told.value)
+
+
+def test_bad_actions_of_a_batch_are_refused():
+    """What a diverged controller does; games that are over may hold anything."""
+    with make_games(CarRacingOptions(), 2, 1) as games:
+        games.reset(range(2), [1, 2])
+        broken = np.stack([GAS, GAS * np.nan])
+        with pytest.raises(UserError, match="not a finite number: the controller or its inputs have diverged"):
+            games.step(broken, np.ones(2, bool))
+        with pytest.raises(UserError, match=r"actions have shape \(2, 1\), but these games take \(2, 3\)"):
+            games.step(broken[:, :1], np.ones(2, bool))
+        assert np.isfinite(games.step(broken, np.array([True, False])).rewards).all()
+
+
 def test_envpool_without_the_game_is_named(monkeypatch):
     import envpool
 

@@ -291,6 +291,8 @@ def test_screen_of_the_reported_scores_may_be_another_than_of_the_data(raw):
         (b"a:\n  - {b: 1, c: 2, b: 3}\n", r"line 2: 'b' stands twice"),
         (b"title: caf\xe9\n", "is not UTF-8 text"),
         (b"a: [1\n", "is not valid YAML"),
+        (b"a: {{name}}\n", "is not valid YAML: .*unhashable key"),
+        (b"? [a, b]\n: 1\n", "is not valid YAML: .*unhashable key"),
     ],
 )
 def test_yaml_that_would_lose_something_is_refused(tmp_path, text, message):
@@ -304,6 +306,9 @@ def test_merge_keys_of_yaml_are_no_duplicates(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text("one: &one {a: 1, b: 2}\ntwo: &two {<<: *one, b: 3}\nthree: {<<: *two, a: 4}\n")
     assert read_yaml(path) == {"one": {"a": 1, "b": 2}, "two": {"a": 1, "b": 3}, "three": {"a": 4, "b": 3}}
+    path.write_text("one: &one\n  within: *one\n")
+    within = read_yaml(path)["one"]
+    assert within["within"] is within
 
 
 @pytest.mark.parametrize(

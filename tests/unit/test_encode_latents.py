@@ -12,7 +12,6 @@ from worldmodels.stages import encode_latents
 from worldmodels.stages.encode_latents import BATCH_FRAMES, encode_all, encode_batches
 
 FRAMES = 3 * BATCH_FRAMES + 7
-CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -30,7 +29,7 @@ def rollouts(tmp_path):
 def test_stopped_encoding_goes_on_and_encodes_nothing_twice(rollouts, state, monkeypatch):
     torch.manual_seed(0)
     vae = ConvVAE(VAEOptions(latent_size=4)).eval()
-    expected = encode_all(vae, rollouts, CPU, torch.float32, state)
+    expected = encode_all(vae, rollouts, torch.float32, state)
     encoded = []
 
     def counted(vae, frames, *others):
@@ -42,21 +41,21 @@ def test_stopped_encoding_goes_on_and_encodes_nothing_twice(rollouts, state, mon
     real_encode = encode_latents.encode
     monkeypatch.setattr(encode_latents, "encode", counted)
     with pytest.raises(Interrupted):
-        encode_all(vae, rollouts, CPU, torch.float32, state)
+        encode_all(vae, rollouts, torch.float32, state)
     saved = state.load()[1]["frames"]
     assert saved in (BATCH_FRAMES, 2 * BATCH_FRAMES)
     state.stop.reason = None
     before = sum(encoded)
     with (state.path / "posteriors.float16").open("ab") as file:
         file.write(b"torn")  # what a kill leaves behind after the checkpoint must not matter
-    assert np.array_equal(encode_all(vae, rollouts, CPU, torch.float32, state), expected)
+    assert np.array_equal(encode_all(vae, rollouts, torch.float32, state), expected)
     assert sum(encoded) - before == FRAMES - saved
 
 
 def test_checkpoint_without_its_rows_counts_for_nothing(rollouts, state):
     vae = ConvVAE(VAEOptions(latent_size=4)).eval()
     state.save({}, {"frames": BATCH_FRAMES})
-    latents = encode_all(vae, rollouts, CPU, torch.float32, state)
+    latents = encode_all(vae, rollouts, torch.float32, state)
     assert np.isfinite(latents.astype(np.float32)).all() and latents.shape == (FRAMES, 8)
 
 
@@ -67,7 +66,7 @@ def test_latents_do_not_depend_on_the_number_of_threads(rollouts, dtype):
     before, found = torch.get_num_threads(), {}
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        found[threads] = list(encode_batches(vae, rollouts, CPU, dtype))
+        found[threads] = list(encode_batches(vae, rollouts, dtype))
         assert torch.get_num_threads() == threads
     torch.set_num_threads(before)
     assert [len(batch) for batch in found[1]] == [BATCH_FRAMES] * 3 + [7]

@@ -172,6 +172,7 @@ def test_names_of_curricula_are_those_there_are():
             {"simulators": {"a": {"curriculum": "acvp-papr", "model": {"drawing_channels": [4]}}}},
             r"a.curriculum is 'acvp-papr', but: .*'acvp-paper'",
         ),
+        ({"simulators": {"a": {"curriculum": ["acvp-paper"]}}}, r"mine.simulators.a.curriculum is \['acvp-paper'\]"),
         ({"simulators": {"a": {"curriculum": "acvp-paper", "stage": "2-step"}}}, r"a.stage is '2-step', but: .*'3-step'"),
         ({"simulators": {"a": {"after": "b"}}}, r"a goes on after 'b', which is no simulator of this experiment"),
         ({"simulators": {"a": {"after": "b"}, "b": {"after": "a"}}}, r"a goes on after itself: a after b after a"),

@@ -111,6 +111,12 @@ def test_weights_of_another_game_are_refused(tmp_path):
     ended = run("evolve_controller", *words, "--config", json.dumps(block), cwd=tmp_path)
     assert ended.returncode == 1 and "Traceback" not in ended.stderr
     assert "trained on actions of 1 numbers, but those of car_racing have 3: it is of another game" in ended.stderr
+    content = {"weights": [0.0] * 20, "options": {"inputs": "z-c-h", "bias": False}}
+    write_json(models / "controller.json", {**content, "mdn_rnn_sha256": file_checksum(models / "mdn.safetensors")})
+    scored = [*words[:6], "--controller", models / "controller.json", "--output", tmp_path / "episodes.csv"]
+    scored += ["--experiment", "x", "--variant", "y", "--config", json.dumps({**block, "evolution": None, "policy": None})]
+    ended = run("evaluate_controller", *scored, cwd=tmp_path)
+    assert ended.returncode == 1 and "trained on actions of 1 numbers, but those of car_racing have 3" in ended.stderr
     dream = {**block, "task": None, "evaluation": None, "variant": {}}
     ended = run("evolve_controller", *words, "--config", json.dumps(dream), cwd=tmp_path)
     assert ended.returncode == 1 and "actions is 'steer-gas-brake', which makes three" in ended.stderr

@@ -14,6 +14,10 @@ import torch
 from test_atari_store import make_shard
 
 from worldmodels.__main__ import main
+from worldmodels.envs.atari.screens import GameFacts
+from worldmodels.errors import UserError
+from worldmodels.runtime.files import file_checksum
+from worldmodels.simulators.fit import require_fit
 from worldmodels.simulators.load import load_simulator
 
 MODEL = {
@@ -93,6 +97,29 @@ def test_killed_process_goes_on_to_the_same_weights(shards, caplog):
 def test_what_does_not_fit_ends_in_one_sentence(shards, caplog, model, problem):
     assert train(shards, model) == 1
     assert problem in caplog.text and "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("frames", "told"),
+    [((84, 84, 3), "84x84x3, but the simulator's 84x84x1: set model.channels"), ((96, 96, 1), "set model.height")],
+)
+def test_grey_and_colour_are_told_from_sizes(frames, told):
+    with pytest.raises(UserError, match=told):
+        require_fit(GameFacts("pong", 6, frames), 6, (84, 84, 1))
+
+
+def test_bit_that_flips_in_a_shard_is_noticed(shards, caplog):
+    """Zstd decodes most of such shards to other pixels without a word: their checksum tells."""
+    path = shards / "train-001.h5"
+    path.with_name("train-001.h5.provenance.json").write_text(json.dumps({"sha256": file_checksum(path)}))
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 1]))
+    assert train(shards) == 1
+    assert "train-001.h5 is not what its stage wrote" in caplog.text and "Traceback" not in caplog.text
+    assert (shards / "train-001.h5.damaged").exists() and not list(shards.glob("*.safetensors"))
 
 
 def test_windows_longer_than_the_episodes_are_refused(shards, caplog):

@@ -122,6 +122,8 @@ def test_bad_input_is_named():
     windows = dot_windows(2, 3, "bad")
     with pytest.raises(ValueError, match=r"frames must be \(2, 4, 8, 8, 1\) uint8"):
         ours.observe(windows.frames[:, :, :4], windows.actions)
+    with pytest.raises(ValueError, match=r"8, 8, 1\) uint8, not \(2, 4, 8, 8, 3\)"):
+        ours.observe(windows.frames.expand(-1, -1, -1, -1, 3), windows.actions)
     with pytest.raises(ValueError, match="from 0 to 2"):
         ours.observe(windows.frames, windows.actions + ACTIONS)
     with pytest.raises(ValueError, match="whole numbers"):

@@ -42,6 +42,9 @@ def test_keys_move_both_games_and_begin_and_end_them(finished, display, tmp_path
     "words, sentence",
     [
         (["doom-smok"], "there is no experiment 'doom-smok'"),
+        (["atari-res-smok", "--simulator", "pdt-0"], "Did you mean 'atari-res-smoke'"),
+        (["doom-smoke", "--simulator", "pdt-0"], "--simulator is for experiments with Atari simulators"),
+        (["doom-smoke", "--film", "dream.gif"], "--film is dream.gif, but it must be a file *.mp4"),
         (["doom"], "is not built: snakemake --cores all results/doom/seed-1/models/vae/weights.safetensors"),
         (["doom-smoke", "--temperature", "0"], "--temperature is 0.0, but it must be a finite number above 0."),
         (["atari-res-smoke", "--simulator", "ress"], "has no simulator 'ress'."),

@@ -1,7 +1,7 @@
 """How fast V trains and encodes, beside the plain layers and the bare forward pass in the same run."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from worldmodels.data.rollouts import RolloutFrames, ShardFacts, write_shard
 from worldmodels.models.vae import ConvVAE, observations_from_frames, vae_loss
 from worldmodels.runtime.device import autocast, has_fast_bf16, matmul_dtype, set_threads
 from worldmodels.runtime.processor import available_cores
+from worldmodels.runtime.workers import work_side_by_side
 from worldmodels.seeds import generator
 from worldmodels.stages.encode_latents import BATCH_FRAMES, encode_batches
 
@@ -68,7 +69,10 @@ def training_step(vae: ConvVAE, dtype: torch.dtype, plain: bool = False) -> Call
 
 
 def measure_encoding() -> dict[str, Any]:
-    """Frames a second from a shard on disk to latents, and of the bare forward pass over the same batches in memory."""
+    """Frames a second from a shard on disk to latents, and of the bare forward pass over such batches in memory.
+
+    The latter is measured twice: batches side by side on one thread each, as in encoding, and one at a time on all threads.
+    """
     set_threads(available_cores())
     cpu = torch.device("cpu")
     dtype = matmul_dtype("auto", cpu)
@@ -78,20 +82,32 @@ def measure_encoding() -> dict[str, Any]:
         frames = RolloutFrames([Path(folder, "000.h5")])
 
         def from_disk() -> None:
-            for _ in encode_batches(vae, frames, cpu, dtype):
-                pass
+            consume(encode_batches(vae, frames, dtype))
 
         observations = observations_from_frames(torch.from_numpy(frames.read(0, BATCH_FRAMES)))
 
         @torch.inference_mode()
-        def bare() -> None:
-            for _ in range(ENCODED_FRAMES // BATCH_FRAMES):
-                with autocast(cpu, dtype):
-                    vae.encode(observations)
+        def forward(_: int = 0) -> None:
+            with autocast(cpu, dtype):
+                vae.encode(observations)
 
-        rates = alternate(from_disk, bare, 2 * SECONDS)
-    ours, limit = (ENCODED_FRAMES * rate for rate in rates)
-    return {"dtype": str(dtype).removeprefix("torch."), "encoding": ours, "bare": limit, "share": ours / limit}
+        def bare() -> None:
+            consume(work_side_by_side(forward, range(ENCODED_FRAMES // BATCH_FRAMES), cpu))
+
+        def shared() -> None:
+            for _ in range(ENCODED_FRAMES // BATCH_FRAMES):
+                forward()
+
+        ours, limit = (ENCODED_FRAMES * rate for rate in alternate(from_disk, bare, 2 * SECONDS))
+        _, one_batch = (ENCODED_FRAMES * rate for rate in alternate(from_disk, shared, SECONDS))
+    found = {"encoding": ours, "bare": limit, "share": ours / limit, "bare_one_batch_at_a_time": one_batch}
+    return {"dtype": str(dtype).removeprefix("torch."), **found}
+
+
+def consume(items: Iterable[object]) -> None:
+    """Go through all items."""
+    for _ in items:
+        pass
 
 
 def moving_frames() -> np.ndarray:

@@ -54,7 +54,7 @@ def read_yaml(path: Path) -> Any:
     loader = LOADER(text)
     try:
         root = loader.get_single_node()
-        _refuse_duplicate_keys(root, path)
+        _refuse_duplicate_keys(root, path, set())
         return None if root is None else loader.construct_document(root)
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
@@ -62,21 +62,29 @@ def read_yaml(path: Path) -> Any:
         loader.dispose()
 
 
-def _refuse_duplicate_keys(node: yaml.Node | None, path: Path) -> None:
-    """YAML's libraries keep the last of two equal keys: a second `experiments:` would silently replace the first."""
+def _refuse_duplicate_keys(node: yaml.Node | None, path: Path, seen: set[int]) -> None:
+    """YAML's libraries keep the last of two equal keys: a second `experiments:` would silently replace the first.
+
+    seen: the nodes that were looked at, since an alias may stand within what it names.
+    """
+    if id(node) in seen:
+        return
+    seen.add(id(node))
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            _refuse_duplicate_keys(item, path)
+            _refuse_duplicate_keys(item, path, seen)
     if isinstance(node, yaml.MappingNode):
         lines: dict[str, int] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
+            _refuse_duplicate_keys(value, path, seen)
+            if not isinstance(key, yaml.ScalarNode):
+                continue  # none of ours: the library says so
             if key.value in lines:
                 raise UserError(
                     f"{path}, line {line}: '{key.value}' stands twice (first in line {lines[key.value]}). Join them."
                 )
             lines[str(key.value)] = line
-            _refuse_duplicate_keys(value, path)
 
 
 def resolve_inheritance(experiments: Mapping[str, Any], section: str = "experiments") -> dict[str, Any]:

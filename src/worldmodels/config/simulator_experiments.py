@@ -276,7 +276,8 @@ def _stages(name: str, shared: Any, own: Any, before: Mapping[str, Any]) -> dict
         return {name: own}
     written = {**shared, **own}
     last = written.get("stage", "5-step")
-    if written.get("curriculum") not in CURRICULA or last not in STEPS:
+    curriculum = written.get("curriculum")
+    if not (isinstance(curriculum, str) and isinstance(last, str) and curriculum in CURRICULA and last in STEPS):
         return {name: _completed(shared, own)}
     after, order = own.get("after"), list(STEPS)
     begun = before.get(str(after))

@@ -99,6 +99,10 @@ def resume_learner(
         return A2C.load(folder / "learner.zip", env=games, device=device)
     learner = DQN.load(folder / "learner.zip", env=games, device=device)
     learner.load_replay_buffer(folder / "replay.pkl")
+    memory = learner.replay_buffer
+    if isinstance(memory, NStepReplayBuffer):  # what comes next is another episode: no return may go on into it
+        last = memory.pos - 1
+        memory.timeouts[last] = 1 - memory.dones[last]
     return learner
 
 

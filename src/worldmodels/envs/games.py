@@ -161,6 +161,10 @@ class Board:
             self.memory.unlink()
 
 
+CANNOT_PLAY = b"cannot play: "
+"""Begins the answer of a worker whose games never began, for a reason that the user can mend."""
+
+
 class Games(Closing):
     """Games played by worker processes. Use as a context manager."""
 
@@ -245,6 +249,9 @@ class Games(Closing):
             answer = self._pipes[index].recv_bytes()
         except (EOFError, OSError):
             self._give_up(index, "died")
+        if answer.startswith(CANNOT_PLAY):
+            self.close()
+            raise UserError(answer.removeprefix(CANNOT_PLAY).decode())
         if not answer.startswith(b"ok"):
             self._give_up(index, f"failed: {answer.decode()}")
         return answer.removeprefix(b"ok")
@@ -301,7 +308,11 @@ def _work(options: TaskOptions, slots: list[int], games: int, memory: str, pipe:
     playing: dict[int, Game] = {}
     try:
         for slot in slots:
-            playing[slot] = task.make_game(options)
+            try:
+                playing[slot] = task.make_game(options)
+            except UserError as error:  # a library that is missing: nothing that passes by itself
+                pipe.send_bytes(CANNOT_PLAY + str(error).encode())
+                return
         pipe.send_bytes(b"ok" + " ".join(game.leftover for game in playing.values()).encode())
         while True:
             word = pipe.recv_bytes()

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from worldmodels.config.models import ControllerOptions, MDNRNNOptions
+from worldmodels.config.tasks import TaskOptions
 from worldmodels.data.latents import Latents, draw_moments, read_latents
 from worldmodels.errors import UserError
 from worldmodels.models.controller import controller_size
@@ -85,6 +86,15 @@ def load_world_model_files(
     require_same(latents_path, {"vae": latents.vae_sha256}, "vae", checksum, vae_path)
     without_starts = LoadedWorldModel(WorldModel(vae, mdn_rnn), vae, mdn_rnn, latents, device)
     return without_starts._replace(model=without_starts.with_starts(without_starts.starts(1000)))
+
+
+def require_actions(path: Path, size: int, task: TaskOptions) -> None:
+    """Raise UserError unless an M of actions of `size` numbers, whose weights are in `path`, was made for such a task."""
+    if task.action_size != size:
+        raise UserError(
+            f"{path} was trained on actions of {size} numbers, but those of {task.name} have {task.action_size}: "
+            "it is of another game. Name the weights of this experiment."
+        )
 
 
 def load_controller(path: Path, mdn_rnn: Path) -> Controller:

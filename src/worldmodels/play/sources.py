@@ -64,10 +64,10 @@ def playable(config: Config, request: Request, closing: ExitStack) -> Playable:
 
 def _world_model(config: Config, request: Request, closing: ExitStack) -> Playable:
     """V and M of Doom or of CarRacing."""
+    options = experiment_options(config, request.experiment)
     for option, value in (("--simulator", request.simulator), ("--game", request.game)):
         if value is not None:
             raise UserError(f"{option} is for experiments with Atari simulators; {request.experiment} is none.")
-    options = experiment_options(config, request.experiment)
     variant = dag.film_variant(config, request.experiment) if dag.evolved_variants(config, request.experiment) else None
     shown = variant or next(iter(options.variants))
     paths = dag.agent_models(config, request.experiment, shown, request.training_seed)

@@ -14,27 +14,34 @@ import torch
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 AHEAD = 2
-"""Items that wait for a worker, for each worker: enough that none stands idle while the next one is made."""
+"""Items that are worked or wait for it, for each worker: enough that none stands idle while the next one is made."""
+MOST_WORKERS = 16
+"""More cannot be fed by one thread that reads, and each takes memory."""
+
+
+def workers_on(device: torch.device) -> int:
+    """How many items are worked at once: on a CPU one for each of torch's threads, as far as that pays."""
+    return min(torch.get_num_threads(), MOST_WORKERS) if device.type == "cpu" else 1
 
 
 def work_side_by_side(
     function: Callable[[Item], Result], items: Iterable[Item], device: torch.device
 ) -> Iterator[Result]:
-    """Yield function(item) in order. On a CPU as many items at once as torch has threads, each on one; else one at a time.
+    """Yield function(item) in order, worked by `workers_on(device)` threads. On a CPU torch works in each with one thread.
 
     Items are made in the calling thread, a few ahead of their turn. What making or working one raises is raised here.
     """
     before = torch.get_num_threads()
-    threads = before if device.type == "cpu" else 1
+    workers = workers_on(device)
     waiting: deque[Future[Result]] = deque()
-    pool = ThreadPoolExecutor(threads, "worker", initializer=torch.set_num_threads, initargs=(1,))
+    pool = ThreadPoolExecutor(workers, "worker", initializer=torch.set_num_threads, initargs=(1,))
     try:
         for item in items:
             waiting.append(pool.submit(function, item))
-            if len(waiting) > AHEAD * threads:
+            if len(waiting) > AHEAD * workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(before)  # what a worker says of itself, MKL takes for all
+        torch.set_num_threads(before)  # a worker's one thread would be the default of every thread made later

@@ -25,10 +25,10 @@ def require_fit(game: GameFacts, actions: int, frame_shape: tuple[int, ...], ori
         )
     if tuple(game.frame_shape) != tuple(frame_shape):
         sizes = ["x".join(map(str, shape)) for shape in (game.frame_shape, frame_shape)]
-        raise UserError(
-            f"the game's frames are {sizes[0]}, but the simulator's {sizes[1]}: set model.height and model.width to one size, "
-            "such as 84, to which every game's screen is resized."
-        )
+        told = "set model.height and model.width to one size, such as 84, to which every game's screen is resized"
+        if tuple(game.frame_shape[:2]) == tuple(frame_shape[:2]):
+            told = "set model.channels, 1 for grey and 3 for colour, and train it again"
+        raise UserError(f"the game's frames are {sizes[0]}, but the simulator's {sizes[1]}: {told}.")
     if origin is not None and origin.game not in (None, game.name):
         raise UserError(
             f"{origin.path} was trained on {origin.game}, not on {game.name}. Name the weights of that game."

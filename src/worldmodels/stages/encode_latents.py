@@ -19,11 +19,13 @@ from worldmodels.runtime.files import file_checksum, readable_disk_errors
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.space import require_memory
 from worldmodels.runtime.state import StateFolder
-from worldmodels.runtime.workers import work_side_by_side
+from worldmodels.runtime.workers import work_side_by_side, workers_on
 from worldmodels.stages.stage import RolloutStage, input_file, output_file
 from worldmodels.stages.stage import main as run_stage
 
 BATCH_FRAMES = 256
+WORKER_BYTES = 90_000_000
+"""Memory for each batch that is encoded at once."""
 
 
 class EncodeLatents(RolloutStage):
@@ -41,9 +43,9 @@ class EncodeLatents(RolloutStage):
         dtype = matmul_dtype(self.block().precision, device)
         frames = RolloutFrames(self.shard_paths())
         vae = load_vae(self.vae).to(device).eval()
-        needed = latents_bytes(len(frames), vae.options.latent_size) + WORKING_BYTES
+        needed = latents_bytes(len(frames), vae.options.latent_size) + WORKING_BYTES + workers_on(device) * WORKER_BYTES
         require_memory(needed, f"encoding {len(frames):,} frames")
-        posteriors = encode_all(vae, frames, device, dtype, self.state)
+        posteriors = encode_all(vae, frames, dtype, self.state)
         means, log_variances = np.split(posteriors, 2, axis=1)
         latents = Latents(
             means,
@@ -57,16 +59,14 @@ class EncodeLatents(RolloutStage):
         write_latents(self.output, latents)
 
 
-def encode_all(
-    vae: ConvVAE, frames: RolloutFrames, device: torch.device, dtype: torch.dtype, state: StateFolder
-) -> np.ndarray:
+def encode_all(vae: ConvVAE, frames: RolloutFrames, dtype: torch.dtype, state: StateFolder) -> np.ndarray:
     """Posteriors of all frames, (N, 2 Z) float16, going on from the last checkpoint in `state`."""
     posteriors = np.empty((len(frames), 2 * vae.options.latent_size), np.float16)
     log = state.path / "posteriors.float16"
     with readable_disk_errors(log), log.open("a+b") as file:
         saved = done = _restore(state, file, posteriors)
         with Progress("encode_latents", len(frames), "frames", state, done) as progress:
-            for batch in encode_batches(vae, frames, device, dtype, done):
+            for batch in encode_batches(vae, frames, dtype, done):
                 first, done = done, done + len(batch)
                 posteriors[first:done] = batch
                 progress.advance(len(batch))
@@ -99,18 +99,17 @@ def _restore(state: StateFolder, file: BinaryIO, posteriors: np.ndarray) -> int:
     return frames
 
 
-def encode_batches(
-    vae: ConvVAE, frames: RolloutFrames, device: torch.device, dtype: torch.dtype, first: int = 0
-) -> Iterator[np.ndarray]:
+def encode_batches(vae: ConvVAE, frames: RolloutFrames, dtype: torch.dtype, first: int = 0) -> Iterator[np.ndarray]:
     """Posteriors (B, 2 Z) of all frames from `first` on, BATCH_FRAMES at a time; the next batches are read meanwhile."""
     starts = range(first, len(frames), BATCH_FRAMES)
     batches = (frames.read(start, min(start + BATCH_FRAMES, len(frames))) for start in starts)
-    return work_side_by_side(lambda batch: encode(vae, batch, device, dtype), batches, device)
+    return work_side_by_side(lambda batch: encode(vae, batch, dtype), batches, vae.mean.weight.device)
 
 
 @torch.inference_mode()
-def encode(vae: ConvVAE, frames: np.ndarray, device: torch.device, dtype: torch.dtype) -> np.ndarray:
+def encode(vae: ConvVAE, frames: np.ndarray, dtype: torch.dtype) -> np.ndarray:
     """Mean and log-variance, side by side (B, 2 Z) float16, of frames (B, 64, 64, 3) uint8."""
+    device = vae.mean.weight.device  # with its number: in a thread of its own, a GPU without one would be the first
     observations = observations_from_frames(torch.from_numpy(frames).to(device))  # (B, 3, 64, 64)
     with autocast(device, dtype):
         posterior = vae.encode(observations)

@@ -11,7 +11,13 @@ from worldmodels.envs.policies import make_policy
 from worldmodels.errors import UserError
 from worldmodels.evaluation import Agent, DreamerAgent, PolicyAgent, play_episodes
 from worldmodels.figures.episodes import Episode, write_episodes
-from worldmodels.models.files import Controller, LoadedWorldModel, load_controller, load_world_model_files
+from worldmodels.models.files import (
+    Controller,
+    LoadedWorldModel,
+    load_controller,
+    load_world_model_files,
+    require_actions,
+)
 from worldmodels.runtime.device import matmul_dtype, resolve_device
 from worldmodels.runtime.processor import available_cores
 from worldmodels.seeds import REPORT_SEEDS, episode_seeds
@@ -72,6 +78,7 @@ class EvaluateController(Stage):
         if self.vae is None or self.mdn_rnn is None or self.controller is None:
             raise UserError("an evolved agent is three files: name --vae, --mdn-rnn and --controller.")
         world_model = load_world_model_files(self.vae, self.mdn_rnn, self.latents, resolve_device(self.device))
+        require_actions(self.mdn_rnn, world_model.mdn_rnn.options.action_size, self.block().task)
         return world_model, load_controller(self.controller, self.mdn_rnn)
 
     def _agent(

@@ -15,7 +15,7 @@ from worldmodels.config.training import EvolutionOptions
 from worldmodels.errors import UserError
 from worldmodels.evolution import HISTORY_COLUMNS, Evolution, evolve
 from worldmodels.models.controller import controller_size
-from worldmodels.models.files import LoadedWorldModel, load_world_model_files
+from worldmodels.models.files import LoadedWorldModel, load_world_model_files, require_actions
 from worldmodels.models.world_model import StartLatents
 from worldmodels.runtime.device import matmul_dtype, resolve_device
 from worldmodels.runtime.files import file_checksum, write_json, write_text
@@ -59,11 +59,8 @@ class EvolveController(Stage):
     def _require_actions_fit(self, size: int, block: EvolveControllerBlock) -> None:
         """Raise UserError where M's actions are not those of the task, or of the controller's outputs."""
         task, outputs = block.task, block.evolution.controller.actions
-        if task is not None and task.action_size != size:
-            raise UserError(
-                f"{self.mdn_rnn} was trained on actions of {size} numbers, but those of {task.name} have {task.action_size}: "
-                "it is of another game. Name the weights of this experiment."
-            )
+        if task is not None:
+            require_actions(self.mdn_rnn, size, task)
         if outputs == "steer-gas-brake" and size != CarRacingOptions.action_size:
             raise UserError(
                 f"{self.mdn_rnn} was trained on actions of {size} numbers, but evolution.controller.actions is '{outputs}', "

@@ -131,8 +131,8 @@ class GymnasiumGame(CarRacingGame):
 
 
 def import_backend(name: str, remedy: str) -> ModuleType:
-    """Import a library that plays the game. Raises UserError where it is missing."""
+    """Import a library that plays the game. Raises UserError where it is missing, or a part of it (EnvPool's assets)."""
     try:
         return importlib.import_module(name)
-    except ImportError as error:
+    except (ImportError, OSError) as error:
         raise UserError(f"{name} cannot be imported ({error}). Do: {remedy}.") from None
