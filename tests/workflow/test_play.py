@@ -26,12 +26,14 @@ def test_keys_move_both_games_and_begin_and_end_them(finished, display, tmp_path
     moved.xdotool("keydown", "Left")
     time.sleep(4)
     moved.xdotool("keyup", "Left")
+    moved.xdotool("key", "plus", "plus", "minus", "plus")
     moved.xdotool("key", "r")
     time.sleep(0.5)
     moved.xdotool("key", "Escape")
     told = moved.end()
     without, with_key = pictures(tmp_path / "still.mp4"), pictures(tmp_path / "moved.mp4")
     steps = int(told.split("real game: ")[1].split()[0])
+    assert "at temperature 1.25" in told  # 1.15 and two steps of 0.05
     assert steps < len(with_key) < 5000  # r began another episode, and esc ended it
     assert np.abs(without[0] - with_key[0]).mean() < 4  # the same episode, less what two films lose
     step = min(len(without), len(with_key) - steps) - 1

@@ -16,6 +16,7 @@ from worldmodels.config.load import load_config
 from worldmodels.errors import UserError
 from worldmodels.figures.videos import write_mp4
 from worldmodels.play.sources import Request, playable
+from worldmodels.play.views import DreamView
 from worldmodels.play.window import HELP, Window
 from worldmodels.runtime.device import set_threads
 from worldmodels.runtime.processor import available_cores
@@ -41,7 +42,8 @@ def main(arguments: list[str]) -> int:
         last = window.measured
     for view in found.views:
         earned = "" if view.total is None else f", reward {view.total:.1f}"
-        print(f"{view.name}: {view.steps} steps{earned}{', over' if view.over else ''}")
+        dreamt = f" at temperature {view.temperature:.2f}" if isinstance(view, DreamView) else ""
+        print(f"{view.name}: {view.steps} steps{dreamt}{earned}{', over' if view.over else ''}")
     print(f"{last:.0f} steps a second at the end")
     return 0
 
