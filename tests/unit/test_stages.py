@@ -114,7 +114,14 @@ def test_weights_of_another_game_are_refused(tmp_path):
     content = {"weights": [0.0] * 20, "options": {"inputs": "z-c-h", "bias": False}}
     write_json(models / "controller.json", {**content, "mdn_rnn_sha256": file_checksum(models / "mdn.safetensors")})
     scored = [*words[:6], "--controller", models / "controller.json", "--output", tmp_path / "episodes.csv"]
-    scored += ["--experiment", "x", "--variant", "y", "--config", json.dumps({**block, "evolution": None, "policy": None})]
+    scored += [
+        "--experiment",
+        "x",
+        "--variant",
+        "y",
+        "--config",
+        json.dumps({**block, "evolution": None, "policy": None}),
+    ]
     ended = run("evaluate_controller", *scored, cwd=tmp_path)
     assert ended.returncode == 1 and "trained on actions of 1 numbers, but those of car_racing have 3" in ended.stderr
     dream = {**block, "task": None, "evaluation": None, "variant": {}}
