@@ -17,7 +17,7 @@ JOINT_TABLE = (
     *("res", "res-independent", "acvp-recurrent", "acvp-feed-forward", "acvp-paper", "acvp-compression"),
     *("vae-mdn-rnn", "copy-last", "mean-frame"),
 )
-ONE_ROW = {"acvp-feed-forward": {"curriculum": "acvp-feed-forward-laptop", "stage": "5-step-reward"}}
+ONE_ROW = {"acvp-feed-forward": {"curriculum": "acvp-feed-forward-laptop"}}
 CONFIG_FILE = Path(__file__).parents[2] / "config.yaml"
 
 
@@ -248,14 +248,16 @@ def test_unknown_names_get_the_nearest(config):
 
 def test_agent_inside_is_the_named_one_or_the_data_sets(config):
     """Scores and films lie with the experiment that says so, whoever trained the simulators."""
-    inside = [job for job in experiment_jobs(config, "simulators-laptop") if job.stage in ("play_agent", "train_agent")]
-    assert [job.stage for job in inside] == ["train_agent", *["play_agent"] * 4]
-    assert inside[-1].inputs == (
-        "results/atari-acvp-laptop/ms-pacman/seed-1/simulators/acvp-paper/weights.safetensors",
+    inside = [
+        job for job in experiment_jobs(config, "atari-res-laptop-agent") if job.stage in ("play_agent", "train_agent")
+    ]
+    assert [job.stage for job in inside] == ["train_agent", "play_agent", "play_agent"]
+    folder = "results/atari-res-laptop-agent/ms-pacman/seed-1"
+    assert inside[1].inputs == (
+        f"{folder}/simulators/pdt-0-100/weights.safetensors",
         "results/agents/a2c-laptop/ms-pacman/agent.safetensors",
     )
-    folder = "results/simulators-laptop/ms-pacman/seed-1/agent"
-    assert inside[-1].outputs == tuple(f"{folder}/acvp-paper.{suffix}" for suffix in ("csv", "mp4", "h5"))
+    assert inside[1].outputs == tuple(f"{folder}/agent/pdt-0-100.{suffix}" for suffix in ("csv", "mp4", "h5"))
     paper = [job for job in experiment_jobs(config, "atari-res") if job.stage == "play_agent"]
     assert len(paper) == 10 * 3 and paper[0].inputs[1] == "results/agents/dqn/bowling/agent.safetensors"
     assert paper[0].block.chain_periods == [1, 5, 10, 50, 100] and paper[0].block.task.actions == "full"
