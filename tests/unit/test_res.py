@@ -20,6 +20,7 @@ from worldmodels.models.video.coders import (
     squared_error,
 )
 from worldmodels.models.video.losses import simulator_losses, warmed_up
+from worldmodels.models.video.network import SMALLEST_SHARE
 from worldmodels.runtime.stop import Interrupted
 from worldmodels.stages.train_simulator import SubsequenceObjective, fit_simulator, optimiser_of
 
@@ -419,6 +420,22 @@ def test_two_class_pixels_are_probabilities_that_are_fed_back(state):
     assert 0 < drawn.min() < drawn.max() < 1
     _, history = trained(training_options(options, updates=40, optimiser="adam", learning_rate=3e-3), state)
     assert history[-1]["frames"] < 0.6 * history[0]["frames"]
+
+
+def test_two_classes_less_their_mean_begin_at_each_pixels_share():
+    """A network that has learned nothing says how often each pixel is of the upper class, and its encoder sees what differs."""
+    options = small_options(pixels="two-class", subtract="pixel-mean")
+    network = RES(options)
+    shares = torch.linspace(0, 1, options.height * options.width).view(options.height, options.width, 1)
+    frames = 255 * (torch.arange(100).view(100, 1, 1, 1) < 100 * shares)
+    network.set_mean(frames.to(torch.uint8))
+    assert torch.allclose(network.mean / 255, shares, atol=0.01)
+    for weights in network.decoder.parameters():
+        nn.init.zeros_(weights)
+    drawn = network.draw(LSTMState(torch.randn(2, 48), torch.randn(2, 48)))
+    wanted = (network.mean / 255).movedim(-1, 0).clamp(SMALLEST_SHARE, 1 - SMALLEST_SHARE)
+    assert torch.allclose(drawn, wanted.expand_as(drawn), atol=1e-5)
+    assert network.centred(drawn).abs().max() <= SMALLEST_SHARE + 1e-5
 
 
 @pytest.mark.parametrize("square_decay", [0.999, 0.95])

@@ -54,7 +54,7 @@ class VideoOptions(Options):
     subtract: Literal["channel-mean", "pixel-mean", "nothing"] = Field(
         "channel-mean",
         description="What is taken from all frames, a mean of the first: each channel's (the papers), or each pixel's, so "
-        "that short training need not learn the background; or nothing",
+        "that short training need not learn the background; or nothing. Of two-class pixels only each pixel's is taken off",
     )
     threshold: int = Field(
         89, ge=0, le=254, description="With pixels two-class: the last brightness of the lower class"

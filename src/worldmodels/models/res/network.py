@@ -47,7 +47,7 @@ class RES(VideoNetwork):
     def prepare(self, observations: Tensor, actions: Tensor) -> list[Parts]:
         """See VideoNetwork."""
         flat = outermost(actions)  # (T * B, A)
-        features = self.encoder(outermost(observations), flat)
+        features = self.encoder(self.centred(outermost(observations)), flat)
         return step_by_step(self.observing.prepare(features, flat), actions.shape[1])
 
     def take_in(self, parts: Parts, memory: LSTMState) -> LSTMState:
@@ -59,7 +59,8 @@ class RES(VideoNetwork):
         encoded = self.one_hot(actions)
         features = None
         if self.options.feedback == "frame":
-            features = self.encoder(self.draw(memory) if observations is None else observations, encoded)
+            seen = self.draw(memory) if observations is None else observations
+            features = self.encoder(self.centred(seen), encoded)
         elif self.options.feedback == "hidden":
             features = memory.hidden
         transition = self.imagining or self.observing

@@ -23,6 +23,9 @@ from worldmodels.models.video.coders import (
     observations_from_frames,
 )
 
+SMALLEST_SHARE = 0.001
+"""A pixel that is never of a class counts as if it were this often: its logit stays finite."""
+
 Parts = dict[str, Tensor]
 """What a step takes in, (B, ...) each, as far as it does not depend on the memory."""
 
@@ -87,7 +90,8 @@ class VideoNetwork(nn.Module, ABC):
     def set_mean(self, frames: Tensor) -> None:
         """Take the mean that observations lack from the first `frames` (N, H, W, C) uint8."""
         if self.options.subtract != "nothing":
-            mean = frames.float().mean(dim=0)  # (H, W, C)
+            seen = frames if self.options.pixels != "two-class" else 255 * (frames > self.options.threshold)
+            mean = seen.float().mean(dim=0)  # (H, W, C)
             self.mean.copy_(mean if self.options.subtract == "pixel-mean" else mean.mean(dim=(0, 1)))
 
     def observations(self, frames: Tensor) -> Tensor:
@@ -109,7 +113,23 @@ class VideoNetwork(nn.Module, ABC):
     def pixels(self, codes: Tensor) -> Tensor:
         """What codes (B, K) say of the pixels, (B, C, H, W): brightness, or logits of the upper class."""
         drawn = self.decoder(codes)
+        if self._classes_less_mean:
+            drawn = drawn + self._upper_share().logit(eps=SMALLEST_SHARE)
         return drawn.tanh() if self.options.pixels == "tanh" else drawn
+
+    def centred(self, observations: Tensor) -> Tensor:
+        """What an encoder sees of observations (..., C, H, W): of two classes with subtract: pixel-mean, how they differ
+        from each pixel's share of the upper one. Observations of brightness lack their mean already.
+        """
+        return observations - self._upper_share() if self._classes_less_mean else observations
+
+    @property
+    def _classes_less_mean(self) -> bool:
+        return self.options.pixels == "two-class" and self.options.subtract == "pixel-mean"
+
+    def _upper_share(self) -> Tensor:
+        """How often each pixel is of the upper class, (C, H, W)."""
+        return self.mean.movedim(-1, 0) / 255
 
     def seen(self, pixels: Tensor) -> Tensor:
         """Such pixels as observations: themselves, or probabilities of the upper class."""
