@@ -236,14 +236,15 @@ def play_episodes(
     state: StateFolder | None = None,
     watch: Callable[[int, np.ndarray, np.ndarray], None] | None = None,
     hopeless_after: int = 0,
+    cut_off_after: int | None = None,
     title: str | None = "play",
 ) -> list[Outcome]:
     """Play one episode for each seed; outcomes in the order of `seeds`.
 
     state: keeps finished episodes, so that a killed evaluation goes on. watch: called with (slot, frame, action) at
     every step of every active game, for films. hopeless_after: end an episode after so many steps without a reward
-    above 0 (0: never). title: of the progress bar; None for none. Raises UserError when a game dies, Interrupted when
-    stopped.
+    above 0 (0: never). cut_off_after: end every episode after so many steps, where the task does not end it before.
+    title: of the progress bar; None for none. Raises UserError when a game dies, Interrupted when stopped.
     """
     schedule = _Schedule(len(seeds), len(games.frames), state)
     slots, done = schedule.slots, schedule.done
@@ -260,7 +261,8 @@ def play_episodes(
             for index in np.flatnonzero(active).tolist():
                 slot = slots[index]
                 slot.account(float(result.rewards[index]))
-                if result.ended[index] or result.timed_out[index] or 0 < hopeless_after <= slot.idle:
+                over = result.ended[index] or result.timed_out[index] or slot.steps == cut_off_after
+                if over or 0 < hopeless_after <= slot.idle:
                     assert slot.episode is not None
                     done[slot.episode] = Outcome(seeds[slot.episode], slot.steps, slot.total, bool(result.ended[index]))
                     slot.end()
@@ -297,12 +299,13 @@ class RealEpisodes:
         count = rollouts if self.evolution.same_episodes else members * rollouts
         seeds = episode_seeds(SELECTION_SEEDS, "evolve", self.seed, generation, count=count)
         weights = np.repeat(population, rollouts, axis=0)  # (P * R, D)
-        outcomes = self._play(weights, seeds * (members if self.evolution.same_episodes else 1))
+        seeds *= members if self.evolution.same_episodes else 1
+        outcomes = self._play(weights, seeds, self.evolution.episode_steps)
         returns = np.array([outcome.total for outcome in outcomes]).reshape(members, rollouts)
         return Scores(returns, sum(outcome.steps for outcome in outcomes))
 
     def evaluation_score(self, weights: np.ndarray, _generation: int) -> Scores:
-        """Returns (n,) of one controller (D,), on the same episodes each time."""
+        """Returns (n,) of one controller (D,), on the same episodes each time; they are never cut off early."""
         return self._same_episodes(weights, "evaluation", self.evolution.evaluation_dreams)
 
     def validation_score(self, weights: np.ndarray, _generation: int) -> Scores:
@@ -313,9 +316,11 @@ class RealEpisodes:
         outcomes = self._play(weights, episode_seeds(SELECTION_SEEDS, purpose, self.seed, count=count))
         return Scores(np.array([outcome.total for outcome in outcomes]), sum(outcome.steps for outcome in outcomes))
 
-    def _play(self, weights: np.ndarray, seeds: list[int]) -> list[Outcome]:
+    def _play(self, weights: np.ndarray, seeds: list[int], cut_off_after: int | None = None) -> list[Outcome]:
         controller = Controller(weights, self.evolution.controller)
         slots, latent = len(self.games.frames), self.evaluation.latent
         agent = DreamerAgent(self.world_model, controller, slots, self.max_steps, latent, self.dtype, compact=True)
         hopeless = self.evolution.hopeless_after
-        return play_episodes(self.games, agent, seeds, hopeless_after=hopeless, title=None)
+        return play_episodes(
+            self.games, agent, seeds, hopeless_after=hopeless, cut_off_after=cut_off_after, title=None
+        )

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from worldmodels.config.blocks import EvolveControllerBlock
 from worldmodels.config.models import ControllerOptions, MDNRNNOptions, VAEOptions
 from worldmodels.envs.games import StepResult
-from worldmodels.evaluation import DreamerAgent, play_episodes
+from worldmodels.evaluation import DreamerAgent, RealEpisodes, play_episodes
 from worldmodels.models.controller import controller_size
 from worldmodels.models.files import Controller, LoadedWorldModel
 from worldmodels.models.mdn_rnn import MDNRNN
@@ -88,6 +89,32 @@ def test_hopeless_episodes_end_early(world_model):
     outcomes = play(world_model, np.zeros_like(WEIGHTS[0]), 3, hopeless_after=4)
     assert [outcome.steps for outcome in outcomes] == [4] * len(SEEDS)
     assert not any(outcome.ended for outcome in outcomes)
+
+
+def test_episodes_may_be_cut_off(world_model):
+    """A limit on length is no end by the rules, and shortens nobody who ends before it."""
+    outcomes = play(world_model, WEIGHTS[0], 3, cut_off_after=7)
+    whole = [5 + seed % 7 for seed in SEEDS]
+    assert [outcome.steps for outcome in outcomes] == [min(steps, 7) for steps in whole]
+    assert [outcome.ended for outcome in outcomes] == [steps <= 7 for steps in whole]
+    assert 7 < max(whole)
+
+
+def test_only_a_populations_episodes_are_short(world_model):
+    """The mean's score, and validation's, are of whole episodes whatever the population plays."""
+    evolution = {"population": 4, "rollouts": 2, "episode_steps": 3, "evaluation_dreams": 2}
+    block = EvolveControllerBlock.model_validate(
+        {
+            "variant": {"environment": "real"},
+            "evolution": {"controller": {"inputs": "z-h"}, **evolution},
+            "task": {"name": "take_cover"},
+            "evaluation": {},
+        }
+    )
+    real = RealEpisodes(world_model, block, 1, Counters(4))
+    weights = np.zeros((4, WEIGHTS.shape[1]))
+    assert real.population(weights, 0).steps == 4 * 2 * 3
+    assert real.evaluation_score(weights[0], 0).steps >= 2 * 5
 
 
 def test_stopped_and_resumed_equals_undisturbed(world_model, state):

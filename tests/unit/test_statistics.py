@@ -126,6 +126,14 @@ def test_early_stop_is_reported_where_it_was_on(variant, idle, reported):
     assert ("ended after 100 steps without a reward above 0" in text) == reported
 
 
+@pytest.mark.parametrize("environment", ["real", "dream"])
+def test_short_episodes_are_reported_where_controllers_evolved_in_them(environment):
+    evolution = EvolutionOptions(episode_steps=500)
+    options = ExperimentOptions(variants={"v": Variant(environment=environment)}, evolution=evolution)
+    text = markdown_text(build_rows(options, [], {}), options, DOOM)
+    assert ("cut off after 500 steps" in text) == (environment == "real")
+
+
 def test_latex_is_escaped_and_rectangular():
     text = latex_text(build_rows(experiment(), episodes(), {}), experiment(), DOOM)
     body = [line for line in text.splitlines() if line.endswith(r"\\")]

@@ -13,6 +13,7 @@ from worldmodels.config.experiments import Config, ExperimentOptions
 from worldmodels.config.load import experiment_options, simulator_experiment
 from worldmodels.config.simulator_experiments import SimulatorExperiment
 from worldmodels.config.simulator_files import weights_owner
+from worldmodels.config.tasks import RolloutTask
 
 FIGURE_TITLES = {
     "evolution": "Evolution of the controllers",
@@ -97,7 +98,7 @@ def _protocol(experiment: str, options: ExperimentOptions, dataset: DatasetOptio
         f"**Report episodes:** {options.evaluation.episodes:,} a variant and training seed, none of them seen before.",
         f"**Data:** {dataset.shards * dataset.episodes_per_shard:,} rollouts of a random policy "
         f"(``{options.dataset}``).{models}",
-        f"**Budget of a controller:** {_budget(options)}.",
+        f"**Budget of a controller:** {_budget(options, dataset.task)}.",
         f"**Make it again:** ``snakemake --cores all results/{experiment}/table.csv``.",
     ]
 
@@ -132,17 +133,19 @@ def about_simulators(config: Config, experiment: str) -> About:
     return About(title=escape(options.title or experiment), paper=paper, protocol=" ".join(protocol))
 
 
-def _budget(options: ExperimentOptions) -> str:
+def _budget(options: ExperimentOptions, task: RolloutTask) -> str:
     """Size of the evolution. Dreams and real episodes are told apart by what the variants ask for."""
     evolution = options.evolution
     places = {one.environment for one in options.variants.values() if one.policy == "evolved"}
     words = {frozenset({"dream"}): "dreams", frozenset({"real"}): "real episodes"}
     episodes = words.get(frozenset(places), "dreams or real episodes")
+    real_steps = evolution.episode_steps or task.max_steps
+    steps = _range(evolution.max_steps if place == "dream" else real_steps for place in places)
     idle = hopeless_after(options)
     stop = f", real ones stopped after {idle:,} steps without a reward above 0 (the paper's never are)" if idle else ""
     return (
         f"{evolution.generations:,} generations of {evolution.population} × {evolution.rollouts} {episodes} "
-        f"of at most {evolution.max_steps:,} steps{stop}"
+        f"of at most {steps} steps{stop}"
     )
 
 

@@ -82,6 +82,11 @@ class EvolutionOptions(Options):
     hopeless_after: int = Field(
         0, ge=0, description="In the real environment: steps without a reward above 0 that end an episode; 0 never"
     )
+    episode_steps: int | None = Field(
+        None,
+        ge=1,
+        description="In the real environment: steps after which an episode that scores a population is cut off; null: the task's limit",
+    )
     start_frames: int = Field(1000, ge=1, description="Recorded frames that dreams start from")
     evaluate_every: int = Field(25, ge=1, description="Generations between scores of the distribution's mean")
     evaluation_dreams: int = Field(

@@ -92,12 +92,17 @@ class Plot(Stage):
             return f"{wording.score}, dream" + (f" of {short.steps}" if short is not None else "")
         idle = options.evolution.hopeless_after
         stopped = f"\nstopped after {idle:,} steps without reward" if idle else ""
-        return f"{wording.score}, {wording.real}{stopped}"
+        steps = options.evolution.episode_steps
+        cut = f", {steps:,} steps" if steps else ""
+        return f"{wording.score}, {wording.real}{cut}{stopped}"
 
     def _scored_mean(self, variant: str) -> str:
         options = self.block().experiment
-        short = options.evolution.short_dreams is not None and options.variants[variant].environment == "dream"
-        return "mean of the distribution, whole dreams" if short else "mean of the distribution"
+        if options.variants[variant].environment == "dream":
+            short, whole = options.evolution.short_dreams is not None, "dreams"
+        else:
+            short, whole = options.evolution.episode_steps is not None, "episodes"
+        return f"mean of the distribution, whole {whole}" if short else "mean of the distribution"
 
     def evolution(self) -> None:
         """Best, mean and worst of each generation, and published training curves."""
