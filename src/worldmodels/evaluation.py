@@ -321,6 +321,4 @@ class RealEpisodes:
         slots, latent = len(self.games.frames), self.evaluation.latent
         agent = DreamerAgent(self.world_model, controller, slots, self.max_steps, latent, self.dtype, compact=True)
         hopeless = self.evolution.hopeless_after
-        return play_episodes(
-            self.games, agent, seeds, hopeless_after=hopeless, cut_off_after=cut_off_after, title=None
-        )
+        return play_episodes(self.games, agent, seeds, hopeless_after=hopeless, cut_off_after=cut_off_after, title=None)
