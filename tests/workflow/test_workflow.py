@@ -30,6 +30,35 @@ def test_paper_scale_is_planned_in_seconds(checkout):
     }
 
 
+def test_car_racing_trains_its_models_once_for_all_controllers(checkout):
+    """Five controllers and the random policy of three training seeds; the untrained M, for a trained and for an untrained V."""
+    assert checkout.planned("results/carracing/table.csv") == {
+        "collect_rollouts": 200,
+        "train_vae": 3,
+        "encode_latents": 3,
+        "train_mdn_rnn": 3,
+        "initialise_vae": 3,
+        "initialise_mdn_rnn": 6,
+        "evolve_controller": 15,
+        "evaluate_controller": 18,
+        "tabulate": 1,
+    }
+
+
+def test_data_that_the_disk_cannot_hold_is_refused_before_the_first_job(checkout):
+    """Shards are summed: 1,000 of 8 GB each of Doom, and one of Atari frames that is too large by itself."""
+    if shutil.disk_usage(checkout.folder).free > 5e12:
+        pytest.skip("this disk could hold the largest data set")
+    checkout.edit("config.yaml", "episodes_per_shard: 4\n    shards: 2", "episodes_per_shard: 2000\n    shards: 1000")
+    checkout.edit("config.yaml", "frames_per_shard: 200\n", "frames_per_shard: 800000000000\n")
+    for target, shards in (("doom-smoke/table.csv", 1000), ("data/atari-smoke-pong/train-000.h5", 1)):
+        result = checkout.snakemake(f"results/{target}")
+        said = result.stdout + result.stderr
+        assert result.returncode != 0 and "Traceback" not in said
+        assert f"collecting {shards} shards needs about" in said and "of disk, but" in said
+    assert not list(checkout.folder.glob("results/**/*.h5"))
+
+
 def test_models_are_shared_and_equal_controllers_taken_over(checkout):
     planned = checkout.planned("results/doom-laptop-temperatures/table.csv")
     assert planned["train_vae"] == planned["train_mdn_rnn"] == 3

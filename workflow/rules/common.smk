@@ -275,10 +275,9 @@ def prepare_slurm():
 
 def require_room():
     """Stop before the first job where the data sets that are to be collected do not fit on the disk."""
-    wanted = [job for job in workflow.dag.needrun_jobs() if job.rule.name == "collect_rollouts"]
-    needed = sum(
-        jobs.stage_block(CONFIG, "collect_rollouts", dict(job.wildcards.items())).stored_bytes for job in wanted
-    )
+    collecting = ("collect_rollouts", "collect_atari")
+    wanted = [job for job in workflow.dag.needrun_jobs() if job.rule.name in collecting]
+    needed = sum(jobs.stage_block(CONFIG, job.rule.name, dict(job.wildcards.items())).stored_bytes for job in wanted)
     require_disk(Path("results"), needed, f"collecting {len(wanted)} shards")
 
 

@@ -85,6 +85,10 @@ class AtariDatasetOptions(Options):
         return self
 
 
+STORED_FRAME_BYTES = 300
+"""More than any game measured needs on average (docs/atari.md)."""
+
+
 class AtariShardOptions(Options):
     """What one shard depends on; the number of shards is not part of it."""
 
@@ -94,6 +98,11 @@ class AtariShardOptions(Options):
     frames_per_shard: int
     parallel_games: int
     seed: int
+
+    @property
+    def stored_bytes(self) -> int:
+        """Disk that the finished shard takes, at most about."""
+        return self.frames_per_shard * STORED_FRAME_BYTES
 
 
 class OnlineOptions(Options):

@@ -26,8 +26,6 @@ from worldmodels.runtime.files import atomic_path
 FORMAT = "worldmodels-atari-1"
 NO_ACTION = -1
 """Action of the last row of an episode."""
-BYTES_PER_FRAME = 300
-"""More than any game measured needs on average (docs/atari.md)."""
 COMPRESSION = hdf5plugin.Zstd(clevel=3)
 OPEN_FILES = 64
 
@@ -241,8 +239,3 @@ class AtariStore:
 def _mapped(path: Path, stored: h5py.Dataset) -> np.ndarray:
     """An uncompressed data set of a shard, mapped: it takes no memory of its own."""
     return np.memmap(path, stored.dtype, "r", stored.id.get_offset(), stored.shape)
-
-
-def estimate_shard_bytes(frames: int) -> int:
-    """Disk that a shard needs while it is collected: its chunks, then their copy in the shard."""
-    return 2 * frames * BYTES_PER_FRAME

@@ -21,7 +21,6 @@ from worldmodels.data.atari import (
     AtariFacts,
     AtariRecord,
     ScreenCompressor,
-    estimate_shard_bytes,
     write_atari_shard,
 )
 from worldmodels.data.atari_play import Play, Rows
@@ -121,7 +120,8 @@ def collect_atari_shard(
 
     Raises UserError when the disk is too small (before the first frame) or full, or the agent is of another game.
     """
-    require_disk(output.parent, estimate_shard_bytes(options.frames_per_shard), f"shard {name}")
+    # its chunks, then their copy in the shard
+    require_disk(output.parent, 2 * options.stored_bytes, f"shard {name}")
     path = state.path / "screens.chunks"
     with readable_disk_errors(path), path.open("a+b") as file:
         shard = ShardCollection(options, name, agent, file)
