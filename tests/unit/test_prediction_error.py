@@ -57,6 +57,7 @@ def test_who_always_says_that_there_is_no_reward_is_right_where_there_is_none():
     errors = horizon_errors(KnownDot(), [windows], 3, 6)
     assert np.array_equal(errors.no_reward, (windows.actions[:, 3:] != 2).numpy())
     assert 0 < errors.no_reward.mean() < 1 and errors.no_end is None
+    assert np.array_equal(errors.rewarded, ~errors.no_reward) and np.array_equal(errors.reward_scores, errors.rewarded)
 
 
 def test_errors_are_those_worked_out_by_hand():

@@ -11,7 +11,7 @@ from worldmodels.config.training import EvolutionOptions
 from worldmodels.errors import UserError
 from worldmodels.figures.episodes import Episode, read_episodes, write_episodes
 from worldmodels.figures.published import PublishedRow
-from worldmodels.figures.statistics import Summary, summarise
+from worldmodels.figures.statistics import Summary, roc_area, summarise
 from worldmodels.figures.tables import COLUMNS, Budget, build_rows, csv_text, latex_text, markdown_text, verdict
 from worldmodels.figures.wording import WORDING
 
@@ -132,6 +132,14 @@ def test_short_episodes_are_reported_where_controllers_evolved_in_them(environme
     options = ExperimentOptions(variants={"v": Variant(environment=environment)}, evolution=evolution)
     text = markdown_text(build_rows(options, [], {}), options, DOOM)
     assert ("cut off after 500 steps" in text) == (environment == "real")
+
+
+def test_roc_area_is_the_share_of_pairs_that_are_ordered_right():
+    rng = np.random.default_rng(3)
+    scores, positive = rng.integers(0, 9, 200) / 8, rng.random(200) < 0.3  # with ties
+    high, low = scores[positive][:, None], scores[~positive][None]
+    assert roc_area(scores, positive) == pytest.approx(((high > low) + 0.5 * (high == low)).mean())
+    assert roc_area(scores, np.zeros(200, bool)) is None
 
 
 def test_latex_is_escaped_and_rectangular():

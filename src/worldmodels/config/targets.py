@@ -10,8 +10,8 @@ from worldmodels.config.simulator_products import agent_score_files, simulator_p
 from worldmodels.errors import UserError
 
 AGENT_TABLES = ("agents.csv", "agents.md")
-TABLES = ("table.csv", "table.md", "table.tex", "table.html", "speed.csv", *AGENT_TABLES)
-"""Files that lie in an experiment's folder itself; the other products are in folders."""
+TABLES = ("table.csv", "table.md", "table.tex")
+"""Files that lie in the folder itself of every experiment; the other products are in folders."""
 FILE_OPTIONS = ("--report", "--directory", "-d", "--configfile", "--configfiles", "--snakefile", "-s", "--archive")
 
 
@@ -36,14 +36,17 @@ def _check(config: Config, target: str, parts: Sequence[str]) -> None:
         return
     if parts[0] not in config.experiments and parts[0] not in config.simulator_experiments:
         raise no_experiment(config, parts[0])
+    agents = parts[0] in config.experiments
     if len(parts) == 2 and "." in parts[1]:
-        _require(target, parts[1], TABLES, "an experiment makes no")
-    if parts[0] in config.experiments:
+        own = ("table.html",) if agents else ("speed.csv", *AGENT_TABLES)
+        kind = "agents" if agents else "simulators"
+        _require(target, parts[1], (*TABLES, *own), f"an experiment with {kind} makes no")
+    if agents:
         _check_controller(config, target, parts)
     elif parts[-1] in AGENT_TABLES and not agent_score_files(config, parts[0], "score.json"):
         raise UserError(f"{target}: no trained agent plays for {parts[0]}, nor made its frames.")
     if len(parts) == 3 and parts[1] in ("figures", "videos") and "." in parts[2]:
-        made = (dag.products if parts[0] in config.experiments else simulator_products)(config, parts[0])
+        made = (dag.products if agents else simulator_products)(config, parts[0])
         known = [path.rpartition("/")[2] for path in made if path.startswith(f"results/{parts[0]}/{parts[1]}/")]
         _require(target, parts[2], known, f"{parts[0]} has no")
 

@@ -15,7 +15,7 @@ import numpy as np
 from worldmodels.config.simulator_experiments import HORIZONS, SimulatorEntry, SimulatorExperiment
 from worldmodels.data.schemes import steps_trained
 from worldmodels.figures.markup import latex_table, markdown_heading
-from worldmodels.figures.statistics import Summary, summarise
+from worldmodels.figures.statistics import Summary, roc_area, summarise
 from worldmodels.runtime.files import csv_table
 from worldmodels.simulators.error_file import Costs
 from worldmodels.simulators.prediction_error import HorizonErrors
@@ -23,7 +23,7 @@ from worldmodels.simulators.prediction_error import HorizonErrors
 COLUMNS = (
     *("simulator", "game"),
     *(f"{name}_{horizon}" for horizon in HORIZONS for name in ("error", "error_low", "error_high", "copy_last")),
-    *("reward_accuracy", "no_reward", "done_accuracy", "no_end", "sequences", "training_seeds", "training_updates"),
+    *("reward_accuracy", "no_reward", "reward_roc_area", "done_accuracy", "no_end", "sequences", "training_seeds", "training_updates"),
     *("frames_seen", "parameters", "operations_drawn", "operations", "frame", "verdict", "scale"),
 )
 THOUSANDTHS = 1000
@@ -102,7 +102,8 @@ def _row(options: SimulatorExperiment, group: Sequence[Scored], updates: Updates
 def _accuracies(group: Sequence[HorizonErrors]) -> dict[str, float]:
     """Shares of steps, over all horizons, whose reward and end were foretold, and would be by who always says that there is none.
 
-    Empty where none are predicted; the latter is missing in files of an older version.
+    `reward_roc_area` asks whether predictions tell steps with a reward above 0 from others, wherever they draw the line; it
+    is the mean over training seeds. Empty where none are predicted; all but the first are missing in files of an older version.
     """
     found = {}
     columns = {"reward_accuracy": "reward_hits", "done_accuracy": "done_hits"} | {n: n for n in ("no_reward", "no_end")}
@@ -110,7 +111,16 @@ def _accuracies(group: Sequence[HorizonErrors]) -> dict[str, float]:
         hits = [getattr(one, column) for one in group if getattr(one, column) is not None]
         if hits:
             found[name] = float(np.mean(hits))
-    return found
+    areas = [_reward_area(one) for one in group]
+    known = [area for area in areas if area is not None]
+    return found | ({"reward_roc_area": float(np.mean(known))} if known else {})
+
+
+def _reward_area(errors: HorizonErrors) -> float | None:
+    """Of one training seed; None where no rewards are predicted, or none came."""
+    if errors.reward_scores is None or errors.rewarded is None:
+        return None
+    return roc_area(errors.reward_scores.ravel(), errors.rewarded.ravel())
 
 
 def frames_seen(trainings: Sequence[SimulatorEntry], updates: Sequence[int]) -> int:
@@ -283,7 +293,9 @@ def _foretold(accuracies: Mapping[str, float]) -> str:
     for what, column, none in (("reward", "reward_accuracy", "no_reward"), ("end", "done_accuracy", "no_end")):
         if column in accuracies:
             base = f" (always saying none: {accuracies[none]:.2%})" if none in accuracies else ""
-            parts.append(f"{what} {accuracies[column]:.2%}{base}")
+            area = accuracies.get("reward_roc_area") if what == "reward" else None
+            told = f", area under the ROC curve {area:.2f} (chance: 0.5)" if area is not None else ""
+            parts.append(f"{what} {accuracies[column]:.2%}{base}{told}")
     return ", ".join(parts)
 
 

@@ -56,6 +56,21 @@ def bootstrap_interval(groups: Sequence[np.ndarray]) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def roc_area(scores: np.ndarray, positive: np.ndarray) -> float | None:
+    """Area under the ROC curve: how often a positive has a higher score than a negative; ties count half.
+
+    scores: (N,) numbers. positive: (N,) bool. None where all are positive, or none is.
+    """
+    positives = int(positive.sum())
+    negatives = positive.size - positives
+    if not positives or not negatives:
+        return None
+    _, group, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (counts.cumsum() - (counts - 1) / 2)[group]  # from 1; equal scores share their mean rank
+    above = ranks[positive].sum() - positives * (positives + 1) / 2  # Mann-Whitney's U
+    return float(above / (positives * negatives))
+
+
 def _drawn(rng: np.random.Generator, groups: Sequence[np.ndarray]) -> np.ndarray:
     """Means of resamples of one randomly drawn group each, (RESAMPLES,)."""
     candidates = np.stack([_group_means(rng, group) for group in groups])  # (S, RESAMPLES)

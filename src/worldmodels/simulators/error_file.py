@@ -1,7 +1,7 @@
 """The raw errors of a simulator on disk: every held-out sequence at every horizon, and what the simulator is.
 
-HDF5: `errors` and `copy_last` (N, K), and where they are predicted `reward_hits`, `done_hits`, and what saying
-"none" always would hit, `no_reward`, `no_end`;
+HDF5: `errors` and `copy_last` (N, K), and where they are predicted `reward_hits`, `done_hits`, what saying
+"none" always would hit, `no_reward`, `no_end`, and `reward_scores` with `rewarded`, whether there was one;
 attributes: `frame_shape`, `parameters` and the operations of an imagined step.
 """
 

@@ -19,7 +19,7 @@ from worldmodels.data.windows import Windows
 from worldmodels.simulators.noise import RowStreams
 from worldmodels.simulators.protocol import AnyState, Simulator
 
-COLUMNS = ("errors", "copy_last", "reward_hits", "done_hits", "no_reward", "no_end")
+COLUMNS = ("errors", "copy_last", "reward_hits", "done_hits", "no_reward", "no_end", "reward_scores", "rewarded")
 """What is known of each sequence at each horizon."""
 
 
@@ -33,6 +33,8 @@ class HorizonErrors(NamedTuple):
     frame_shape: tuple[int, int, int]  # (H, W, C)
     no_reward: np.ndarray | None = None  # (N, K) bool: what reward_hits would be if it always said that there is none
     no_end: np.ndarray | None = None  # (N, K) bool: the same of done_hits
+    reward_scores: np.ndarray | None = None  # (N, K) float32: the reward, or the probability of one above 0, as predicted
+    rewarded: np.ndarray | None = None  # (N, K) bool: the reward was above 0
 
 
 @torch.no_grad()
@@ -85,12 +87,13 @@ def _score(
 
 def _outcome_scores(simulator: Any, state: Any, windows: Windows, step: int) -> dict[str, Tensor]:
     """Scores (B,) of the reward and the end, where the simulator predicts them."""
-    scores = {}
+    scores: dict[str, Tensor] = {}
     if getattr(simulator, "predicts_reward", False):
         reward, real = simulator.reward(state).double(), windows.rewards[:, step].double()
+        scores = {"reward_scores": reward.float(), "rewarded": real > 0}
         if getattr(simulator, "reward_target", "value") == "positive":
             real = (real > 0).double()  # it predicts the probability of this
-        scores = {"reward_hits": reward.round() == real, "no_reward": real == 0}
+        scores |= {"reward_hits": reward.round() == real, "no_reward": real == 0}
     if getattr(simulator, "predicts_done", False):
         ended = windows.dones[:, step]
         scores |= {"done_hits": simulator.done(state) == ended, "no_end": ~ended}
