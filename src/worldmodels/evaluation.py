@@ -110,11 +110,15 @@ class DreamerAgent:
         latents = self._latents(frames[rows], rows)  # (b, Z)
         sizes, memory = self.options, (state.cell, state.hidden)
         weights = self.weights[self.chosen[rows]] if len(self.weights) > 1 else self.weights[0]
-        chosen = act(weights, self.controller, sizes.action_size, latents, *memory)  # (b, A)
+        chosen = self.replaced(act(weights, self.controller, sizes.action_size, latents, *memory))  # (b, A)
         self._remember(latents, chosen, restarts, state, rows)
         actions = np.zeros((len(frames), sizes.action_size), dtype=np.float32)
         actions[rows] = chosen.cpu().numpy()
         return actions
+
+    def replaced(self, chosen: Tensor) -> Tensor:
+        """The actions (b, A) that are taken, and that M remembers: those that C chose."""
+        return chosen
 
     def _latents(self, frames: np.ndarray, rows: np.ndarray) -> Tensor:
         observations = observations_from_frames(torch.from_numpy(frames).to(self.device))  # (b, 3, 64, 64)

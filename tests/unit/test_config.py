@@ -75,6 +75,27 @@ def test_variants_replace_the_parents_rows(raw):
             ["unknown key datasets.carracing-random.task.car_racing.backnd. Did you mean 'backend'?"],
         ),
         (("datasets", "doom-random", "policy"), {"name": "helt"}, ["policy is 'helt'", "Did you mean 'held'?"]),
+        (
+            ("datasets", "carracing-agent", "policy", "experiment"),
+            "carracng",
+            ["carracing-agent.policy.experiment is 'carracng'"],
+        ),
+        (
+            ("datasets", "carracing-agent", "policy", "variant"),
+            "random",
+            ["variant is 'random'", "agents of carracing are z-h,"],
+        ),
+        (("datasets", "carracing-agent", "policy", "training_seed"), 9, ["training_seed is 9", "[1, 2, 3]"]),
+        (
+            ("datasets", "carracing-agent", "policy"),
+            {"name": "agent", "experiment": "doom", "variant": "tau-1.15"},
+            ["the agents of doom play take_cover, not car_racing"],
+        ),
+        (
+            ("datasets", "carracing-agent", "policy"),
+            {"name": "agent", "experiment": "carracing-dream-agent", "variant": "dream"},
+            ["its agent learns from itself (carracing-agent <- carracing-agent)"],
+        ),
         (("datasets", "doom-random", "task", "screen_resolution"), "1x1", ["screen_resolution", "1x1"]),
         (("experiments", "doom", "mdn_rnn", "model"), {"latent_size": 32}, ["latent_size", "32", "64"]),
         (("experiments", "doom", "training_seeds"), [1, 1], ["training_seeds", "twice"]),

@@ -9,7 +9,7 @@ from worldmodels.provenance import import_closure
 PACKAGE = Path(worldmodels.__file__).parent
 LAYERS = [
     {"stages", "status", "play"},
-    {"training", "evolution", "evaluation", "scores", "figures"},
+    {"training", "evolution", "evaluation", "agent_policy", "scores", "figures"},
     {"simulators"},
     {"models", "envs", "data"},
     {"config"},

@@ -13,6 +13,7 @@ from worldmodels.config.tasks import TakeCoverOptions
 from worldmodels.data import collection
 from worldmodels.data.collection import collect_shard, shard_seed
 from worldmodels.data.rollouts import RolloutFrames, ShardFacts, open_shard, write_shard
+from worldmodels.envs.games import load_task
 from worldmodels.errors import UserError
 from worldmodels.runtime.stop import Interrupted
 from worldmodels.seeds import COLLECTION_SEEDS, generator
@@ -138,11 +139,12 @@ OPTIONS = ShardOptions(
     shortest_episode=100,
     seed=0,
 )
+PLAYER = collection.blind_player(OPTIONS.policy, load_task("take_cover"))
 
 
 @pytest.mark.doom
 def test_collection_that_was_killed_ends_with_the_same_bytes(state, tmp_path, monkeypatch):
-    collect_shard(tmp_path / "undisturbed.h5", 0, OPTIONS, state)
+    collect_shard(tmp_path / "undisturbed.h5", 0, OPTIONS, state, PLAYER)
     for file in state.path.glob("*.safetensors"):
         file.unlink()
     played = 0
@@ -157,12 +159,12 @@ def test_collection_that_was_killed_ends_with_the_same_bytes(state, tmp_path, mo
     real_play = collection.play
     monkeypatch.setattr(collection, "play", play_and_stop)
     with pytest.raises(Interrupted):
-        collect_shard(tmp_path / "resumed.h5", 0, OPTIONS, state)
+        collect_shard(tmp_path / "resumed.h5", 0, OPTIONS, state, PLAYER)
     state.stop.reason = None
     # What a kill leaves behind after the checkpoint must not matter.
     with (state.path / "frames.chunks").open("ab") as file:
         file.write(b"torn")
-    collect_shard(tmp_path / "resumed.h5", 0, OPTIONS, state)
+    collect_shard(tmp_path / "resumed.h5", 0, OPTIONS, state, PLAYER)
     assert (tmp_path / "resumed.h5").read_bytes() == (tmp_path / "undisturbed.h5").read_bytes()
     with open_shard(tmp_path / "resumed.h5") as shard:
         assert len(shard["deaths"]) == 3
@@ -184,4 +186,4 @@ def test_shard_that_keeps_no_episode_says_so():
 def test_too_little_disk_is_found_before_the_first_frame(state, tmp_path):
     huge = OPTIONS.model_copy(update={"episodes_per_shard": 10**9})
     with pytest.raises(UserError, match=r"needs about .* of disk"):
-        collect_shard(tmp_path / "000.h5", 0, huge, state)
+        collect_shard(tmp_path / "000.h5", 0, huge, state, PLAYER)

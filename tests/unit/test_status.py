@@ -305,7 +305,7 @@ def test_named_keys_are_those_of_config_yaml():
 def test_inventory_is_that_of_the_rules(checkout):
     """Status would look for the wrong files, or compare with the wrong options, if a rule said otherwise."""
     config = load_config(checkout.folder / "config.yaml")
-    experiments = ("doom-smoke", "doom-smoke-selection", "carracing-smoke", "carracing-dream-smoke")
+    experiments = ("doom-smoke", "doom-smoke-selection", "carracing-smoke", "carracing-dream-agent-smoke")
     simulators = ("atari-res-smoke", "atari-res-online-smoke")
     brought = [
         checkout.folder / config.experiments["doom-published"].published_weights / f"{name}.json"

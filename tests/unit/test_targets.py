@@ -19,7 +19,10 @@ def config():
     [
         (["-n", "results/doom-smok/table.csv"], "there is no experiment 'doom-smok'. Did you mean 'doom-smoke'"),
         (["results/atari-res-lptop/table.csv"], "Did you mean 'atari-res-laptop'"),
-        (["--cores", "2", "results/doom/tabel.csv"], "an experiment with agents makes no tabel.csv. Did you mean 'table.csv'"),
+        (
+            ["--cores", "2", "results/doom/tabel.csv"],
+            "an experiment with agents makes no tabel.csv. Did you mean 'table.csv'",
+        ),
         (["results/doom/speed.csv"], "an experiment with agents makes no speed.csv"),
         (["results/atari-res/table.html"], "an experiment with simulators makes no table.html"),
         (["results/data/doom-randm/000.h5"], "no data set 'doom-randm'. Did you mean 'doom-random'"),

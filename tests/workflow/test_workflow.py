@@ -228,8 +228,8 @@ def test_every_way_to_select_a_controller_makes_a_row(edited):
 
 @pytest.mark.timeout(1800)
 def test_cars_with_every_controller_from_one_command(checkout):
-    """All five controllers of the CarRacing table, on V and M that were trained once."""
-    result = checkout.snakemake("smoke_carracing", timeout=1700)
+    """All five controllers of the CarRacing table, on V and M that were trained once; then dreams, also of what an agent saw."""
+    result = checkout.snakemake("smoke_carracing", "results/carracing-dream-agent-smoke/table.csv", timeout=1700)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-6000:]
     folder = checkout.folder / "results" / "carracing-smoke"
     with (folder / "table.csv").open() as file:
@@ -250,6 +250,9 @@ def test_cars_with_every_controller_from_one_command(checkout):
     # The same candidates of the same seed: that some were ranked differently is likely, that rewards differ is certain.
     with_all, with_dropout = ((agent / "history.csv").read_text() for agent in agents)
     assert with_all != with_dropout
+    seen = json.loads((checkout.folder / "results/data/carracing-agent-smoke/000.h5.provenance.json").read_text())
+    assert any(path.endswith("carracing-smoke/seed-1/controllers/z-h/controller.json") for path in seen["inputs"])
+    assert (checkout.folder / "results/carracing-dream-agent-smoke/table.csv").exists()
 
 
 @pytest.mark.slow

@@ -156,6 +156,12 @@ def scored_agent(wildcards):
     return {**agent_models(wildcards), "controller": controller}
 
 
+@clear_errors
+def playing_agent(wildcards):
+    """Input function: the agent that plays a data set; nothing where its policy sees nothing."""
+    return dag.policy_files(CONFIG, dataset_options(wildcards.dataset))
+
+
 # Experiments whose agents' episodes are played by several jobs; the others' by one.
 SPREAD_EXPERIMENT = "|".join(map(re.escape, dag.spread_experiments(CONFIG))) or "(?!)"
 

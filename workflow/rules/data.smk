@@ -2,6 +2,8 @@
 
 
 rule collect_rollouts:
+    input:
+        unpack(playing_agent),
     output:
         "results/data/{dataset}/{shard}.h5",
     log:
@@ -16,8 +18,9 @@ rule collect_rollouts:
         runtime=120,
         gpu=0,
     params:
+        agent=agent_options,
         config=stage_config("collect_rollouts"),
         code=code_of("collect_rollouts"),
     shell:
-        "python -m worldmodels collect_rollouts --output {output} --shard {wildcards.shard} "
+        "python -m worldmodels collect_rollouts --output {output} --shard {wildcards.shard} {params.agent} "
         "--config {params.config:q} --threads {threads} --log {log}"

@@ -216,7 +216,7 @@ def evaluate_block(config: Config, experiment: ExperimentOptions, variant: str) 
         task=scored_task(dataset.task, experiment.evaluation),
         evaluation=experiment.evaluation,
         evolution=evolution_options(experiment, options) if options.policy == "evolved" else None,
-        policy=(options.random_policy or dataset.policy) if random else None,
+        policy=(options.random_policy or dataset.random_policy) if random else None,
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from worldmodels.config.atari import RANDOM, AtariDatasetOptions
 from worldmodels.config.blocks import hopeless_after
-from worldmodels.config.datasets import DatasetOptions
+from worldmodels.config.datasets import AgentPolicy, DatasetOptions
 from worldmodels.config.experiments import Config, ExperimentOptions
 from worldmodels.config.load import experiment_options, simulator_experiment
 from worldmodels.config.simulator_experiments import SimulatorExperiment
@@ -96,11 +96,21 @@ def _protocol(experiment: str, options: ExperimentOptions, dataset: DatasetOptio
         f"**Scale:** {SCALES[options.scale]}.",
         f"**Training seeds:** {len(options.training_seeds)} ({seeds}).",
         f"**Report episodes:** {options.evaluation.episodes:,} a variant and training seed, none of them seen before.",
-        f"**Data:** {dataset.shards * dataset.episodes_per_shard:,} rollouts of a random policy "
+        f"**Data:** {dataset.shards * dataset.episodes_per_shard:,} rollouts of {_player(dataset)} "
         f"(``{options.dataset}``).{models}",
         f"**Budget of a controller:** {_budget(options, dataset.task)}.",
         f"**Make it again:** ``snakemake --cores all results/{experiment}/table.csv``.",
     ]
+
+
+def _player(dataset: DatasetOptions) -> str:
+    """Whose rollouts a data set has."""
+    policy = dataset.policy
+    if not isinstance(policy, AgentPolicy):
+        return "a random policy"
+    mixed = f", {policy.random_episodes:.0%} of them of a random policy," if policy.random_episodes else ""
+    disturbed = f" with ε = {policy.epsilon:g}" if policy.epsilon else ""
+    return f"the agent {policy.variant} of ``{policy.experiment}``{disturbed}{mixed}"
 
 
 def about_any(config: Config, experiment: str) -> About:
@@ -137,6 +147,8 @@ def _budget(options: ExperimentOptions, task: RolloutTask) -> str:
     """Size of the evolution. Dreams and real episodes are told apart by what the variants ask for."""
     evolution = options.evolution
     places = {one.environment for one in options.variants.values() if one.policy == "evolved"}
+    if not places:
+        return "none, since nothing is evolved"
     words = {frozenset({"dream"}): "dreams", frozenset({"real"}): "real episodes"}
     episodes = words.get(frozenset(places), "dreams or real episodes")
     real_steps = evolution.episode_steps or task.max_steps

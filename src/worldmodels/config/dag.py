@@ -10,7 +10,7 @@ from typing import Any
 
 from worldmodels.config import blocks
 from worldmodels.config.blocks import evaluate_block, evolve_block
-from worldmodels.config.datasets import DatasetOptions
+from worldmodels.config.datasets import AgentPolicy, DatasetOptions
 from worldmodels.config.experiments import Config, ExperimentOptions
 from worldmodels.config.load import experiment_options
 from worldmodels.errors import UserError
@@ -21,6 +21,16 @@ CURVE_FIGURES = ("evolution", "scores", "reconstructions", "dream", "training")
 def shard_paths(name: str, dataset: DatasetOptions) -> list[str]:
     """Paths of all shards of a data set."""
     return [f"results/data/{name}/{shard:03d}.h5" for shard in range(dataset.shards)]
+
+
+def policy_files(config: Config, dataset: DatasetOptions) -> dict[str, str]:
+    """Paths of V, M and C of the agent that plays a data set; none where its policy sees nothing."""
+    policy = dataset.policy
+    if not isinstance(policy, AgentPolicy):
+        return {}
+    agent = (config, policy.experiment, policy.variant, policy.training_seed)
+    models = agent_models(*agent)
+    return {"vae": models["vae"], "mdn_rnn": models["mdn_rnn"], "controller": agent_controller(*agent)}
 
 
 def models_owner(config: Config, experiment: str) -> str:

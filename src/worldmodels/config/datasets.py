@@ -99,13 +99,45 @@ PolicyOptions = Annotated[
     HeldRandomPolicy | SweepingPolicy | WanderingPolicy | RandomControllerPolicy | BrownianPolicy | UniformPolicy,
     Field(discriminator="name"),
 ]
+"""Policies that see nothing."""
+
+
+class AgentPolicy(Options):
+    """A trained agent of an experiment, which sees the game, disturbed by chance; some episodes are a random policy's.
+
+    So a world model learns from what an agent meets that drives (paper, section 5: the iterative procedure; Wellmer & Kwok 2021
+    train on an expert's rollouts). An undisturbed agent alone would show M neither other actions nor mistakes.
+    """
+
+    name: Literal["agent"]
+    experiment: str = Field(description="Experiment whose agent plays")
+    variant: str = Field(description="Which of its variants")
+    training_seed: int = Field(1, ge=1, description="Which of its training seeds")
+    random_episodes: float = Field(0.0, ge=0, le=1, description="Share of episodes that `random_policy` plays instead")
+    random_policy: PolicyOptions = Field(RandomControllerPolicy(), description="It also plays the table's random row")
+    epsilon: float = Field(
+        0.0, ge=0, le=1, description="Share of the agent's decisions that a uniform action replaces, held for a while"
+    )
+    longest_hold: int = Field(10, ge=1, description="Longest hold of such an action, in steps; the shortest is 1")
+
+
+CollectionPolicy = Annotated[
+    HeldRandomPolicy
+    | SweepingPolicy
+    | WanderingPolicy
+    | RandomControllerPolicy
+    | BrownianPolicy
+    | UniformPolicy
+    | AgentPolicy,
+    Field(discriminator="name"),
+]
 
 
 class DatasetOptions(Options):
     """Rollouts of one policy in one task, in shards that are collected independently."""
 
     task: RolloutTask = TakeCoverOptions()
-    policy: PolicyOptions = HeldRandomPolicy()
+    policy: CollectionPolicy = HeldRandomPolicy()
     episodes_per_shard: int = Field(125, ge=1, le=2000, description="Kept episodes in a shard, the unit of collection")
     shards: int = Field(
         80, ge=1, le=MOST_SHARDS, description="Shards in the data set; more shards keep the ones that exist"
@@ -126,12 +158,17 @@ class DatasetOptions(Options):
             )
         return self
 
+    @property
+    def random_policy(self) -> PolicyOptions:
+        """The policy that sees nothing: its own, or the one that plays some of an agent's data set."""
+        return self.policy.random_policy if isinstance(self.policy, AgentPolicy) else self.policy
+
 
 class ShardOptions(Options):
     """What one shard depends on; the number of shards is not part of it."""
 
     task: RolloutTask
-    policy: PolicyOptions
+    policy: CollectionPolicy
     episodes_per_shard: int
     shortest_episode: int
     seed: int

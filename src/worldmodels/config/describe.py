@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from worldmodels.config.acvp import ACVPOptions, CopyLastOptions
 from worldmodels.config.atari import AgentTraining, AtariDatasetOptions, OnlineOptions
 from worldmodels.config.datasets import (
+    AgentPolicy,
     BrownianPolicy,
     DatasetOptions,
     HeldRandomPolicy,
@@ -52,6 +53,7 @@ GROUPS: dict[str, type[BaseModel]] = {
     "datasets.NAME.policy, name: random-controller": RandomControllerPolicy,
     "datasets.NAME.policy, name: brownian": BrownianPolicy,
     "datasets.NAME.policy, name: uniform": UniformPolicy,
+    "datasets.NAME.policy, name: agent": AgentPolicy,
     "experiments.NAME": ExperimentOptions,
     "experiments.NAME.variants.NAME": Variant,
     "experiments.NAME.vae": VAETraining,

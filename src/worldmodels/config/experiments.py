@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from worldmodels.config.atari import AGENT_FILE_SUFFIX, RANDOM, AgentTraining, AtariDatasetOptions
-from worldmodels.config.datasets import DatasetOptions, PolicyOptions
+from worldmodels.config.datasets import AgentPolicy, CollectionPolicy, DatasetOptions, PolicyOptions
 from worldmodels.config.models import ControllerOptions
 from worldmodels.config.options import Options
 from worldmodels.config.simulator_experiments import FULL_ACTIONS, SimulatorEntry, SimulatorExperiment
@@ -226,6 +226,40 @@ class Config(Options):
                 if one.models_from is not None:
                     self._check_models_from(section, name, one.models_from)
         return self
+
+    @model_validator(mode="after")
+    def agents_of_data_sets_exist(self) -> Self:
+        """An agent that plays a data set is another experiment's, of the same task, and learned from other data."""
+        for name, dataset in self.datasets.items():
+            if isinstance(dataset.policy, AgentPolicy):
+                self._check_playing_agent(name, dataset.policy)
+        return self
+
+    def _check_playing_agent(self, name: str, policy: AgentPolicy) -> None:
+        place = f"datasets.{name}.policy"
+        experiment = self.experiments.get(policy.experiment)
+        if experiment is None:
+            raise ValueError(f"{place}.experiment is '{policy.experiment}', but there is no such experiment")
+        variant = experiment.variants.get(policy.variant)
+        if variant is None or variant.policy == "random":
+            agents = ", ".join(one for one, options in experiment.variants.items() if options.policy != "random")
+            raise ValueError(
+                f"{place}.variant is '{policy.variant}', but the agents of {policy.experiment} are {agents}"
+            )
+        if policy.training_seed not in experiment.training_seeds:
+            raise ValueError(
+                f"{place}.training_seed is {policy.training_seed}, but {policy.experiment} has {experiment.training_seeds}"
+            )
+        played, learned = self.datasets[name].task.name, self.datasets[experiment.dataset].task.name
+        if played != learned:
+            raise ValueError(f"{place}: the agents of {policy.experiment} play {learned}, not {played}")
+        seen: list[str] = [name]
+        link: CollectionPolicy = policy
+        while isinstance(link, AgentPolicy) and link.experiment in self.experiments:
+            seen.append(self.experiments[link.experiment].dataset)
+            if seen[-1] in seen[:-1]:
+                raise ValueError(f"{place}: its agent learns from itself ({' <- '.join(seen)})")
+            link = self.datasets[seen[-1]].policy
 
     def _check_controllers(self, name: str, experiment: ExperimentOptions) -> None:
         """What controllers put out must be what the task takes."""

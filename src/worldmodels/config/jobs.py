@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from worldmodels.config import atari_blocks, blocks, dag, simulator_blocks, simulator_files, simulator_products
-from worldmodels.config.datasets import DatasetOptions
+from worldmodels.config.datasets import AgentPolicy, DatasetOptions
 from worldmodels.config.experiments import Config, Variant
 from worldmodels.config.load import experiment_options
 from worldmodels.config.options import Options
@@ -23,6 +23,10 @@ PLAYING_STAGES = {
     "film": (),
 }
 """Stages whose code includes the task's where their block has one, and what else they then run."""
+
+
+AGENT_POLICY = "agent_policy"
+"""What collection runs besides where an agent plays: the code of V, M and C, which other data sets do not depend on."""
 
 
 class Files(NamedTuple):
@@ -143,7 +147,8 @@ def stage_modules(stage: str, block: Options) -> list[str]:
     task = getattr(block, "task", None)
     if stage not in PLAYING_STAGES or task is None:
         return [f"stages.{stage}"]
-    return [f"stages.{stage}", f"envs.{task.name}", *PLAYING_STAGES[stage]]
+    seeing = [AGENT_POLICY] if isinstance(getattr(block, "policy", None), AgentPolicy) else []
+    return [f"stages.{stage}", f"envs.{task.name}", *PLAYING_STAGES[stage], *seeing]
 
 
 def dataset_options(config: Config, name: str) -> DatasetOptions:
@@ -264,8 +269,17 @@ def _shards(config: Config, dataset: str) -> tuple[str, ...]:
 
 
 def _collection(config: Config, dataset: str) -> Iterator[Job]:
-    for shard in range(dataset_options(config, dataset).shards):
-        yield _job(config, "collect_rollouts", (), dataset=dataset, shard=f"{shard:03d}")
+    """The shards, after all that makes the agent which plays them, where one does."""
+    options = dataset_options(config, dataset)
+    if isinstance(options.policy, AgentPolicy):
+        agent, seed = options.policy, str(options.policy.training_seed)
+        owner = dag.models_owner(config, agent.experiment)
+        yield from _collection(config, experiment_options(config, owner).dataset)
+        yield from _world_model(config, owner, seed)
+        yield from _agent(config, agent.experiment, agent.variant, seed)
+    inputs = tuple(dag.policy_files(config, options).values())
+    for shard in range(options.shards):
+        yield _job(config, "collect_rollouts", inputs, dataset=dataset, shard=f"{shard:03d}")
 
 
 def _world_model(config: Config, experiment: str, seed: str) -> Iterator[Job]:
@@ -284,13 +298,19 @@ def _controller(config: Config, experiment: str, variant: str, seed: str) -> Ite
     if options.policy == "random":
         yield from _evaluation(config, (), place)
         return
-    yield from _other_models(config, place["experiment"], variant, seed)
+    yield from _agent(config, place["experiment"], variant, seed)
     models = tuple(dag.agent_models(config, place["experiment"], variant, seed).values())
-    if options.policy == "evolved":
-        owner = dag.controller_owner(config, experiment, variant)
-        yield _job(config, "evolve_controller", models, **place | {"experiment": owner})
     controller = dag.agent_controller(config, place["experiment"], variant, seed)
     yield from _evaluation(config, (*models, controller), place)
+
+
+def _agent(config: Config, experiment: str, variant: str, seed: str) -> Iterator[Job]:
+    """What a variant's agent is made of beside trained models: other models, and an evolved controller."""
+    yield from _other_models(config, experiment, variant, seed)
+    if variant_options(config, experiment, variant).policy == "evolved":
+        models = tuple(dag.agent_models(config, experiment, variant, seed).values())
+        owner = dag.controller_owner(config, experiment, variant)
+        yield _job(config, "evolve_controller", models, experiment=owner, variant=variant, seed=seed)
 
 
 def _evaluation(config: Config, inputs: tuple[str, ...], place: Mapping[str, str]) -> Iterator[Job]:
@@ -397,6 +417,8 @@ def config_key(config: Config, job: Job, key: str) -> str:
     own = _own_key(config, job, key)
     if own is not None:
         return f"{experiment}.{own}"
+    if head == "policy" and isinstance(config.datasets[config.experiments[job.owner].dataset].policy, AgentPolicy):
+        key = f"policy.random_policy.{rest}".rstrip(".")
     if head in ("task", "policy"):
         named = ".name" if job.stage == "import_published_weights" else ""
         return f"datasets.{config.experiments[job.owner].dataset}.{key}{named}"

@@ -14,7 +14,7 @@ from typing import BinaryIO, Protocol
 
 import numpy as np
 
-from worldmodels.config.datasets import MOST_DATASET_SEEDS, MOST_SHARDS, ShardOptions
+from worldmodels.config.datasets import MOST_DATASET_SEEDS, MOST_SHARDS, PolicyOptions, ShardOptions
 from worldmodels.data.rollouts import (
     CHUNK_FRAMES,
     ChunkCompressor,
@@ -144,8 +144,22 @@ def shard_seed(options: ShardOptions, shard: int, attempt: int) -> int:
     return COLLECTION_SEEDS[(options.seed * MOST_SHARDS + shard) * SEEDS_PER_SHARD + attempt]
 
 
-def collect_shard(output: Path, shard: int, options: ShardOptions, state: StateFolder) -> None:
-    """Play until `options.episodes_per_shard` episodes are kept, then write the shard.
+Player = Callable[[Game, int], Policy]
+"""(game, episode seed) -> the policy of that episode, which chooses actions as the game takes them."""
+
+
+def blind_player(policy: PolicyOptions, task: Task) -> Player:
+    """A policy that sees nothing; its randomness belongs to the episode."""
+
+    def begin(_game: Game, seed: int) -> Policy:
+        choose = make_policy(policy, task.ACTION_SIZE, generator("collect_rollouts", "policy", seed))
+        return lambda step: task.action_from_unit(choose(step))
+
+    return begin
+
+
+def collect_shard(output: Path, shard: int, options: ShardOptions, state: StateFolder, player: Player) -> None:
+    """Let `player` play until `options.episodes_per_shard` episodes are kept, then write the shard.
 
     Raises UserError when the disk is too small (before the first frame) or full, or the game dies.
     """
@@ -162,7 +176,7 @@ def collect_shard(output: Path, shard: int, options: ShardOptions, state: StateF
             ) as progress,
         ):
             while len(collected.episodes) < options.episodes_per_shard:
-                if _attempt(task, game, options, shard, collected, log):
+                if _attempt(task, game, options, shard, collected, log, player):
                     progress.advance(1, frames=collected.frames)
                 if state.due:
                     _checkpoint(collected, log, state)
@@ -170,13 +184,14 @@ def collect_shard(output: Path, shard: int, options: ShardOptions, state: StateF
         write_compressed_shard(output, log.read_chunks(), collected.facts(), options.canonical_json(), shard)
 
 
-def _attempt(task: Task, game: Game, options: ShardOptions, shard: int, collected: Collected, log: FrameLog) -> bool:
+def _attempt(
+    task: Task, game: Game, options: ShardOptions, shard: int, collected: Collected, log: FrameLog, player: Player
+) -> bool:
     """Play one more episode; whether it was kept."""
     seed = shard_seed(options, shard, collected.attempts)
-    choose = make_policy(options.policy, task.ACTION_SIZE, generator("collect_rollouts", "policy", seed))
     episode = play(
         game,
-        lambda step: task.action_from_unit(choose(step)),
+        player(game, seed),
         seed,
         Candidate(log, options.shortest_episode),
         frame_maker(task, options.task),
