@@ -92,6 +92,7 @@ rule smoke_carracing:
     input:
         experiment_products("carracing-smoke"),
         experiment_products("carracing-dream-smoke"),
+        "results/carracing-dream-agent-smoke/table.csv",
 
 
 rule smoke_simulators:
@@ -107,6 +108,7 @@ rule paper:
         experiment_products("doom"),
         experiment_products("carracing"),
         experiment_products("carracing-dream"),
+        experiment_products("carracing-dream-agent"),
         simulator_products("atari-res"),
         simulator_products("atari-acvp"),
         simulator_products("atari-acvp-data"),

@@ -36,7 +36,7 @@ def agent_player(
     task = load_task(options.name)
     make_frames = frame_maker(task, options)
     blind = blind_player(policy.random_policy, task)
-    agent = DisturbedAgent(world_model, controller, 1, options.max_steps, "sample")
+    agent = DisturbedAgent(world_model, controller, 1, options.max_steps, policy.latent)
 
     def begin(game: Game, seed: int) -> Policy:
         rng = generator("collect_rollouts", "agent", seed)

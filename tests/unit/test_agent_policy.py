@@ -6,20 +6,23 @@ import h5py
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from worldmodels.agent_policy import DisturbedAgent, agent_player
 from worldmodels.benchmarks.driving import fresh_world_model
 from worldmodels.config import dag, jobs
-from worldmodels.config.datasets import AgentPolicy, ShardOptions
+from worldmodels.config.datasets import AgentPolicy, RandomControllerPolicy, ShardOptions
 from worldmodels.config.load import load_config
 from worldmodels.config.models import ControllerOptions
-from worldmodels.config.tasks import CarRacingOptions
+from worldmodels.config.tasks import CarRacingOptions, TakeCoverOptions
 from worldmodels.data.collection import collect_shard, shard_seed
 from worldmodels.envs.games import make_games
+from worldmodels.errors import UserError
 from worldmodels.evaluation import DreamerAgent, play_episodes
 from worldmodels.models.controller import controller_size
 from worldmodels.models.files import Controller
 from worldmodels.runtime.stop import Interrupted
+from worldmodels.stages.collect_rollouts import CollectRollouts
 
 STEPS = 40
 CONTROLLER = ControllerOptions(inputs="z-h", bias=True, actions="steer-gas-brake")
@@ -35,7 +38,7 @@ def agent():
 def shard_options(**policy):
     return ShardOptions(
         task=CarRacingOptions(max_steps=STEPS),
-        policy=AgentPolicy(name="agent", experiment="any", variant="any", **policy),
+        policy=AgentPolicy(experiment="any", variant="any", **{"random_policy": RandomControllerPolicy(), **policy}),
         episodes_per_shard=3,
         shortest_episode=2,
         seed=0,
@@ -50,14 +53,15 @@ def collected(path, options, agent, state):
         return {name: shard[name][:] for name in ("actions", "rewards", "episode_offsets", "seeds")}
 
 
-def test_undisturbed_agent_is_the_one_that_is_scored(agent, state, tmp_path):
+@pytest.mark.parametrize("latent", ["sample", "mean"])
+def test_undisturbed_agent_is_the_one_that_is_scored(agent, state, tmp_path, latent):
     """Same seeds, same rewards as in evaluation: frames, memory and actions are aligned as there."""
-    options = shard_options()
+    options = shard_options(latent=latent)
     found = collected(tmp_path / "000.h5", options, agent, state)
     seeds = [shard_seed(options, 0, attempt) for attempt in range(3)]
     assert found["seeds"].tolist() == seeds
     with make_games(options.task, 1, 1) as games:
-        outcomes = play_episodes(games, DreamerAgent(*agent, 1, STEPS, "sample"), seeds, title=None)
+        outcomes = play_episodes(games, DreamerAgent(*agent, 1, STEPS, latent), seeds, title=None)
     starts = found["episode_offsets"][:-1]
     np.testing.assert_allclose(np.add.reduceat(found["rewards"], starts), [one.total for one in outcomes], rtol=1e-4)
 
@@ -108,6 +112,32 @@ def test_killed_collection_goes_on_with_the_same_bytes(agent, state, tmp_path):
     again = agent_player(options.policy, *agent, options.task)
     collect_shard(tmp_path / "resumed.h5", 0, options, state, again)
     assert (tmp_path / "resumed.h5").read_bytes() == (tmp_path / "undisturbed.h5").read_bytes()
+
+
+def test_agent_without_its_files_is_one_sentence(tmp_path):
+    options = shard_options()
+    stage = CollectRollouts(config=options.canonical_json(), output=tmp_path / "000.h5", shard=0)
+    with pytest.raises(UserError, match="an agent plays this data set: name its --vae, --mdn-rnn and --controller"):
+        stage._player(options)
+
+
+def test_agents_of_published_weights_need_no_training():
+    raw = yaml.safe_load(CONFIG.read_text())
+    agent = {"name": "agent", "experiment": "carracing-published", "variant": "published"}
+    raw["datasets"]["carracing-agent"]["policy"] = {**agent, "random_policy": {"name": "uniform"}}
+    raw["datasets"]["carracing-agent"]["task"]["preprocessing"] = "released"
+    made = jobs.experiment_jobs(load_config(raw), "carracing-dream-agent")
+    assert {job.stage for job in made if job.owner == "carracing-published"} == {"import_published_weights"}
+    assert not any(job.owner == "carracing-released-frames" for job in made)
+
+
+def test_agents_episodes_may_be_long():
+    blind = shard_options().model_copy(update={"policy": RandomControllerPolicy()})
+    longest = CarRacingOptions(max_steps=1000)
+    assert shard_options().model_copy(update={"task": longest}).stored_bytes == 3 * 1000 * 3200
+    doom = TakeCoverOptions()
+    agent, blind = (one.model_copy(update={"task": doom}).stored_bytes for one in (shard_options(), blind))
+    assert agent > 3 * blind
 
 
 def test_its_files_are_inputs_and_its_code_counts_only_there():

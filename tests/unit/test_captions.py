@@ -36,7 +36,8 @@ def test_protocol_of_the_paper_and_of_the_laptop():
     assert "32 × 4 real episodes of at most 500 steps" in driver
     seen = about(CONFIG, "carracing-laptop-dream-agent")["protocol"]
     assert (
-        "200 rollouts of the agent z-h of ``carracing-laptop`` with ε = 0.02, 25% of them of a random policy," in seen
+        "200 rollouts of the agent z-h of ``carracing-laptop`` with ε = 0.02 and, in 25.0% of them, of a random policy ("
+        in seen
     )
 
 

@@ -48,6 +48,9 @@ def test_variants_replace_the_parents_rows(raw):
     assert list(load_config(raw).experiments["mine"].variants) == ["warm"]
 
 
+AGENT = {"name": "agent", "random_policy": {"name": "uniform"}}
+
+
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
@@ -83,18 +86,30 @@ def test_variants_replace_the_parents_rows(raw):
         (
             ("datasets", "carracing-agent", "policy", "variant"),
             "random",
-            ["variant is 'random'", "agents of carracing are z-h,"],
+            ["variant is 'random'", "are: z-h, z-only, z-hidden"],
         ),
         (("datasets", "carracing-agent", "policy", "training_seed"), 9, ["training_seed is 9", "[1, 2, 3]"]),
         (
             ("datasets", "carracing-agent", "policy"),
-            {"name": "agent", "experiment": "doom", "variant": "tau-1.15"},
-            ["the agents of doom play take_cover, not car_racing"],
+            {**AGENT, "experiment": "doom", "variant": "tau-1.15"},
+            ["datasets.carracing-agent.task.name is 'car_racing', but the agents of doom know 'take_cover'"],
         ),
         (
             ("datasets", "carracing-agent", "policy"),
-            {"name": "agent", "experiment": "carracing-dream-agent", "variant": "dream"},
+            {**AGENT, "experiment": "carracing-dream-agent", "variant": "dream"},
             ["its agent learns from itself (carracing-agent <- carracing-agent)"],
+        ),
+        (("datasets", "carracing-agent", "policy", "epsilom"), 0.1, ["policy.agent.epsilom. Did you mean 'epsilon'?"]),
+        (("datasets", "carracing-agent", "policy", "latent"), "mean", ["latent is 'mean'", "with 'sample'"]),
+        (
+            ("datasets", "carracing-agent", "task", "preprocessing"),
+            "released",
+            ["preprocessing is 'released'", "know 'resize'"],
+        ),
+        (
+            ("experiments", "carracing-smoke", "evolution", "episode_steps"),
+            500,
+            ["episode_steps is 500", "end after 80"],
         ),
         (("datasets", "doom-random", "task", "screen_resolution"), "1x1", ["screen_resolution", "1x1"]),
         (("experiments", "doom", "mdn_rnn", "model"), {"latent_size": 32}, ["latent_size", "32", "64"]),

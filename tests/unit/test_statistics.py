@@ -6,6 +6,7 @@ import io
 import numpy as np
 import pytest
 
+from worldmodels.config.datasets import AgentPolicy, UniformPolicy
 from worldmodels.config.experiments import ExperimentOptions, Variant
 from worldmodels.config.training import EvolutionOptions
 from worldmodels.errors import UserError
@@ -132,6 +133,14 @@ def test_short_episodes_are_reported_where_controllers_evolved_in_them(environme
     options = ExperimentOptions(variants={"v": Variant(environment=environment)}, evolution=evolution)
     text = markdown_text(build_rows(options, [], {}), options, DOOM)
     assert ("cut off after 500 steps" in text) == (environment == "real")
+
+
+def test_budget_says_where_an_agent_played_the_data():
+    """The frames that this agent learned on are nobody's budget in the table, and no reader may think there were none."""
+    player = AgentPolicy(experiment="teacher", variant="z-h", random_policy=UniformPolicy())
+    told = markdown_text(build_rows(experiment(), [], {}), experiment(), DOOM, player)
+    assert "was played by the agent `z-h` of `teacher`" in told and "not counted in the budget" in told
+    assert "not counted" not in markdown_text(build_rows(experiment(), [], {}), experiment(), DOOM)
 
 
 def test_roc_area_is_the_share_of_pairs_that_are_ordered_right():

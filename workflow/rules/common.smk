@@ -249,6 +249,11 @@ def gpus_wanted(wildcards):
 
 
 @clear_errors
+def collection_memory(wildcards):
+    return memory.collection_memory(CONFIG, wildcards.dataset)
+
+
+@clear_errors
 def evolution_memory(wildcards, threads):
     return memory.controller_memory(CONFIG, wildcards.experiment, wildcards.variant, threads, evolves=True)
 

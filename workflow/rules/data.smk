@@ -14,7 +14,7 @@ rule collect_rollouts:
         "../../envs/worldmodels.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=collection_memory,
         runtime=120,
         gpu=0,
     params:

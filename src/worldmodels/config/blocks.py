@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from worldmodels.config.datasets import DatasetOptions, PolicyOptions, ShardOptions
+from worldmodels.config.datasets import AgentPolicy, DatasetOptions, PolicyOptions, ShardOptions
 from worldmodels.config.experiments import Config, ExperimentOptions, Variant
 from worldmodels.config.models import ControllerOptions, MDNRNNOptions, VAEOptions
 from worldmodels.config.options import Options
@@ -88,10 +88,11 @@ class EvaluateControllerBlock(Options):
 
 
 class ReportBlock(Options):
-    """Block of tabulate and plot: the experiment as a whole."""
+    """Block of tabulate and plot: the experiment as a whole. policy: the agent that played its data, where one did."""
 
     experiment: ExperimentOptions
     task: RolloutTask
+    policy: AgentPolicy | None
 
 
 class ShowBlock(Options):
@@ -133,24 +134,30 @@ def film_variant(experiment: ExperimentOptions) -> str:
     return min((name for name, variant in experiment.variants.items() if variant.policy == "evolved"), key=distance)
 
 
-SIMPLE_BLOCKS: dict[str, Callable[[ExperimentOptions, RolloutTask], Options]] = {
+def report_block(experiment: ExperimentOptions, dataset: DatasetOptions) -> ReportBlock:
+    """What tables and figures say of an experiment and its data."""
+    policy = dataset.policy if isinstance(dataset.policy, AgentPolicy) else None
+    return ReportBlock(experiment=experiment, task=dataset.task, policy=policy)
+
+
+SIMPLE_BLOCKS: dict[str, Callable[[ExperimentOptions, DatasetOptions], Options]] = {
     "train_vae": lambda experiment, _: TrainVAEBlock(training=experiment.vae),
     "encode_latents": lambda experiment, _: EncodeLatentsBlock(precision=experiment.vae.precision),
     "train_mdn_rnn": lambda experiment, _: TrainMDNRNNBlock(training=experiment.mdn_rnn),
     "initialise_vae": lambda experiment, _: InitialiseVAEBlock(model=experiment.vae.model),
     "initialise_mdn_rnn": lambda experiment, _: InitialiseMDNRNNBlock(model=experiment.mdn_rnn.model),
-    "import_published_weights": lambda experiment, task: ImportPublishedWeightsBlock(
-        task=task.name,
+    "import_published_weights": lambda experiment, dataset: ImportPublishedWeightsBlock(
+        task=dataset.task.name,
         vae=experiment.vae.model,
         mdn_rnn=experiment.mdn_rnn.model,
         controller=experiment.evolution.controller,
     ),
     "gather_episodes": lambda _, __: Options(),
-    "tabulate": lambda experiment, task: ReportBlock(experiment=experiment, task=task),
-    "plot": lambda experiment, task: ReportBlock(experiment=experiment, task=task),
+    "tabulate": report_block,
+    "plot": report_block,
     "show": lambda experiment, _: ShowBlock(title=experiment.title),
-    "film": lambda experiment, task: FilmBlock(
-        task=scored_task(task, experiment.evaluation),
+    "film": lambda experiment, dataset: FilmBlock(
+        task=scored_task(dataset.task, experiment.evaluation),
         evaluation=experiment.evaluation,
         evolution=experiment.evolution,
         dropout=experiment.variants[film_variant(experiment)].dropout,
@@ -162,7 +169,7 @@ SIMPLE_BLOCKS: dict[str, Callable[[ExperimentOptions, RolloutTask], Options]] = 
 
 def simple_block(stage: str, config: Config, experiment: ExperimentOptions) -> Options:
     """Block of a stage that works for the experiment as a whole."""
-    return SIMPLE_BLOCKS[stage](experiment, config.datasets[experiment.dataset].task)
+    return SIMPLE_BLOCKS[stage](experiment, config.datasets[experiment.dataset])
 
 
 def evolution_options(experiment: ExperimentOptions, variant: Variant) -> EvolutionOptions:

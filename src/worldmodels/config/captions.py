@@ -108,7 +108,7 @@ def _player(dataset: DatasetOptions) -> str:
     policy = dataset.policy
     if not isinstance(policy, AgentPolicy):
         return "a random policy"
-    mixed = f", {policy.random_episodes:.0%} of them of a random policy," if policy.random_episodes else ""
+    mixed = f" and, in {policy.random_episodes:.1%} of them, of a random policy" if policy.random_episodes else ""
     disturbed = f" with ε = {policy.epsilon:g}" if policy.epsilon else ""
     return f"the agent {policy.variant} of ``{policy.experiment}``{disturbed}{mixed}"
 

@@ -109,12 +109,15 @@ class AgentPolicy(Options):
     train on an expert's rollouts). An undisturbed agent alone would show M neither other actions nor mistakes.
     """
 
-    name: Literal["agent"]
+    name: Literal["agent"] = "agent"
     experiment: str = Field(description="Experiment whose agent plays")
     variant: str = Field(description="Which of its variants")
     training_seed: int = Field(1, ge=1, description="Which of its training seeds")
     random_episodes: float = Field(0.0, ge=0, le=1, description="Share of episodes that `random_policy` plays instead")
-    random_policy: PolicyOptions = Field(RandomControllerPolicy(), description="It also plays the table's random row")
+    random_policy: PolicyOptions = Field(description="Policy of those episodes, and of the random row of tables")
+    latent: Literal["sample", "mean"] = Field(
+        "sample", description="What the agent sees of V's posterior; as it is scored"
+    )
     epsilon: float = Field(
         0.0, ge=0, le=1, description="Share of the agent's decisions that a uniform action replaces, held for a while"
     )
@@ -175,5 +178,7 @@ class ShardOptions(Options):
 
     @property
     def stored_bytes(self) -> int:
-        """Disk that the finished shard takes, about."""
+        """Disk that the finished shard takes, about. An agent's episodes may all last as long as they can."""
+        if isinstance(self.policy, AgentPolicy):
+            return self.episodes_per_shard * self.task.max_steps * self.task.stored_frame_bytes
         return self.episodes_per_shard * self.task.stored_episode_bytes

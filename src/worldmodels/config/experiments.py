@@ -134,6 +134,10 @@ class ExperimentOptions(Options):
         return self
 
 
+def _plays_data_sets(variant: Variant) -> bool:
+    return variant.policy != "random" and variant.models in ("trained", "published")
+
+
 class Config(Options):
     """config.yaml: data sets and experiments, each by name."""
 
@@ -221,6 +225,12 @@ class Config(Options):
                     f"{experiment.dataset}) has {task.action_size}"
                 )
             self._check_controllers(name, experiment)
+            steps = experiment.evolution.episode_steps
+            if steps is not None and steps > task.max_steps:
+                raise ValueError(
+                    f"experiments.{name}.evolution.episode_steps is {steps}, but episodes of {experiment.dataset} end after "
+                    f"{task.max_steps} steps (task.max_steps)"
+                )
         for section in ("experiments", "simulator_experiments"):
             for name, one in getattr(self, section).items():
                 if one.models_from is not None:
@@ -241,25 +251,41 @@ class Config(Options):
         if experiment is None:
             raise ValueError(f"{place}.experiment is '{policy.experiment}', but there is no such experiment")
         variant = experiment.variants.get(policy.variant)
-        if variant is None or variant.policy == "random":
-            agents = ", ".join(one for one, options in experiment.variants.items() if options.policy != "random")
+        if variant is None or not _plays_data_sets(variant):
+            agents = [one for one, options in experiment.variants.items() if _plays_data_sets(options)]
             raise ValueError(
-                f"{place}.variant is '{policy.variant}', but the agents of {policy.experiment} are {agents}"
+                f"{place}.variant is '{policy.variant}', but the agents of {policy.experiment} whose V and M are trained or "
+                f"published are: {', '.join(agents) or 'none'}"
             )
         if policy.training_seed not in experiment.training_seeds:
             raise ValueError(
                 f"{place}.training_seed is {policy.training_seed}, but {policy.experiment} has {experiment.training_seeds}"
             )
-        played, learned = self.datasets[name].task.name, self.datasets[experiment.dataset].task.name
-        if played != learned:
-            raise ValueError(f"{place}: the agents of {policy.experiment} play {learned}, not {played}")
+        if policy.latent != experiment.evaluation.latent:
+            raise ValueError(
+                f"{place}.latent is '{policy.latent}', but {policy.experiment} scores its agents with "
+                f"'{experiment.evaluation.latent}'"
+            )
+        played, learned = self.datasets[name].task, self.datasets[experiment.dataset].task
+        for key in ("name", "preprocessing"):
+            mine, theirs = getattr(played, key), getattr(learned, key)
+            if mine != theirs:
+                raise ValueError(
+                    f"datasets.{name}.task.{key} is '{mine}', but the agents of {policy.experiment} know '{theirs}'"
+                )
         seen: list[str] = [name]
         link: CollectionPolicy = policy
-        while isinstance(link, AgentPolicy) and link.experiment in self.experiments:
+        while isinstance(link, AgentPolicy) and self._learns_from_data(link):
             seen.append(self.experiments[link.experiment].dataset)
             if seen[-1] in seen[:-1]:
                 raise ValueError(f"{place}: its agent learns from itself ({' <- '.join(seen)})")
             link = self.datasets[seen[-1]].policy
+
+    def _learns_from_data(self, agent: AgentPolicy) -> bool:
+        """Whether the agent's V and M are trained on a data set, rather than published."""
+        experiment = self.experiments.get(agent.experiment)
+        variant = experiment.variants.get(agent.variant) if experiment is not None else None
+        return variant is not None and variant.models == "trained"
 
     def _check_controllers(self, name: str, experiment: ExperimentOptions) -> None:
         """What controllers put out must be what the task takes."""

@@ -274,8 +274,9 @@ def _collection(config: Config, dataset: str) -> Iterator[Job]:
     if isinstance(options.policy, AgentPolicy):
         agent, seed = options.policy, str(options.policy.training_seed)
         owner = dag.models_owner(config, agent.experiment)
-        yield from _collection(config, experiment_options(config, owner).dataset)
-        yield from _world_model(config, owner, seed)
+        if variant_options(config, agent.experiment, agent.variant).models == "trained":
+            yield from _collection(config, experiment_options(config, owner).dataset)
+            yield from _world_model(config, owner, seed)
         yield from _agent(config, agent.experiment, agent.variant, seed)
     inputs = tuple(dag.policy_files(config, options).values())
     for shard in range(options.shards):
@@ -417,7 +418,8 @@ def config_key(config: Config, job: Job, key: str) -> str:
     own = _own_key(config, job, key)
     if own is not None:
         return f"{experiment}.{own}"
-    if head == "policy" and isinstance(config.datasets[config.experiments[job.owner].dataset].policy, AgentPolicy):
+    agent_plays = isinstance(config.datasets[config.experiments[job.owner].dataset].policy, AgentPolicy)
+    if head == "policy" and agent_plays and "variant" in job.place:  # of the random row
         key = f"policy.random_policy.{rest}".rstrip(".")
     if head in ("task", "policy"):
         named = ".name" if job.stage == "import_published_weights" else ""

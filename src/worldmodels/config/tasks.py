@@ -30,9 +30,8 @@ class TakeCoverOptions(Options):
     preprocessing: Preprocessing = Field("resize", description=PREPROCESSING)
     frame_size: int = Field(64, ge=64, le=64, description="Height and width of a frame, in pixels")
     action_size: ClassVar[int] = 1  # run left or right
-    stored_episode_bytes: ClassVar[int] = (
-        4_000_000  # of the sweeping policy: 495 frames of 7,300 bytes, measured at 160x120
-    )
+    stored_frame_bytes: ClassVar[int] = 7_300  # measured at 160x120
+    stored_episode_bytes: ClassVar[int] = 4_000_000  # of the sweeping policy: 495 frames
 
 
 class CarRacingOptions(Options):
@@ -46,7 +45,8 @@ class CarRacingOptions(Options):
     preprocessing: Preprocessing = Field("resize", description=PREPROCESSING)
     frame_size: int = Field(64, ge=64, le=64, description="Height and width of a frame, in pixels")
     action_size: ClassVar[int] = 3  # steering, gas, brake
-    stored_episode_bytes: ClassVar[int] = 3_200_000  # of 1,000 frames of 3,200 bytes; measured 671 frames on average
+    stored_frame_bytes: ClassVar[int] = 3_200
+    stored_episode_bytes: ClassVar[int] = 3_200_000  # of 1,000 frames; measured 671 on average
 
 
 def known_game(name: str) -> str:

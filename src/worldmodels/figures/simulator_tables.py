@@ -112,7 +112,7 @@ def _accuracies(group: Sequence[HorizonErrors]) -> dict[str, float]:
     """Shares of steps, over all horizons, whose reward and end were foretold, and would be by who always says that there is none.
 
     `reward_roc_area` asks whether predictions tell steps with a reward above 0 from others, wherever they draw the line; it
-    is the mean over training seeds. Empty where none are predicted; all but the first are missing in files of an older version.
+    is the mean over training seeds. Empty where none are predicted; files of older versions lack it, or all but the hits.
     """
     found = {}
     columns = {"reward_accuracy": "reward_hits", "done_accuracy": "done_hits"} | {n: n for n in ("no_reward", "no_end")}

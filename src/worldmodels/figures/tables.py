@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from worldmodels.config.blocks import hopeless_after
+from worldmodels.config.datasets import AgentPolicy
 from worldmodels.config.experiments import ExperimentOptions, Variant
 from worldmodels.config.models import ControllerOptions
 from worldmodels.figures.episodes import Episode
@@ -145,7 +146,9 @@ def _cells(row: TableRow, scale: str) -> dict[str, Any]:
     return cells
 
 
-def markdown_text(rows: Sequence[TableRow], options: ExperimentOptions, wording: Wording) -> str:
+def markdown_text(
+    rows: Sequence[TableRow], options: ExperimentOptions, wording: Wording, player: AgentPolicy | None = None
+) -> str:
     """The table for people, with every training seed and notes on what the numbers are."""
     lines = markdown_heading(options.title or "Results", options.scale)
     lines += [
@@ -167,7 +170,7 @@ def markdown_text(rows: Sequence[TableRow], options: ExperimentOptions, wording:
             for row in ours
             for seed, one in row.per_seed.items()
         ]
-    return "\n".join([*lines, "", *_notes(ours, options, wording)]) + "\n"
+    return "\n".join([*lines, "", *_notes(ours, options, wording, player)]) + "\n"
 
 
 def _visible_cells(row: TableRow) -> list[str]:
@@ -178,7 +181,9 @@ def _visible_cells(row: TableRow) -> list[str]:
     return [row.label, virtual, actual, interval, *paper, row.verdict]
 
 
-def _notes(rows: Sequence[TableRow], options: ExperimentOptions, wording: Wording) -> list[str]:
+def _notes(
+    rows: Sequence[TableRow], options: ExperimentOptions, wording: Wording, player: AgentPolicy | None
+) -> list[str]:
     seeds = max((row.actual.seeds for row in rows if row.actual), default=0)
     episodes = max((row.actual.episodes for row in rows if row.actual), default=0)
     between = "training seeds, then episodes" if seeds > 1 else "episodes only: there is one training seed"
@@ -193,6 +198,11 @@ def _notes(rows: Sequence[TableRow], options: ExperimentOptions, wording: Wordin
         notes.append(
             f"Budget per training seed, first row: {budget.environment_frames:,} frames of the {wording.real}, "
             f"{budget.generations} generations, {where}."
+        )
+    if player is not None:
+        notes.append(
+            f"Data: `{options.dataset}` was played by the agent `{player.variant}` of `{player.experiment}`. What that agent has "
+            f"seen of the {wording.real} itself is not counted in the budget."
         )
     idle = hopeless_after(options)
     if idle:

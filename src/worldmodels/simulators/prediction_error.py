@@ -33,9 +33,7 @@ class HorizonErrors(NamedTuple):
     frame_shape: tuple[int, int, int]  # (H, W, C)
     no_reward: np.ndarray | None = None  # (N, K) bool: what reward_hits would be if it always said that there is none
     no_end: np.ndarray | None = None  # (N, K) bool: the same of done_hits
-    reward_scores: np.ndarray | None = (
-        None  # (N, K) float32: the reward, or the probability of one above 0, as predicted
-    )
+    reward_scores: np.ndarray | None = None  # (N, K) float32: the predicted reward, or probability of one above 0
     rewarded: np.ndarray | None = None  # (N, K) bool: the reward was above 0
 
 

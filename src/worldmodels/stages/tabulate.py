@@ -26,10 +26,11 @@ class Tabulate(Stage):
 
     def run(self) -> None:
         """Read, summarise, write."""
-        options, wording = self.block().experiment, WORDING[self.block().task.name]
+        block = self.block()
+        options, wording = block.experiment, WORDING[block.task.name]
         rows = build_rows(options, read_episodes(self.episodes), self._budgets())
         write_text(self.csv, csv_text(rows, options))
-        write_text(self.markdown, markdown_text(rows, options, wording))
+        write_text(self.markdown, markdown_text(rows, options, wording, block.policy))
         write_text(self.latex, latex_text(rows, options, wording))
 
     def _budgets(self) -> dict[str, Budget]:
