@@ -304,7 +304,9 @@ class RealEpisodes:
         seeds = episode_seeds(SELECTION_SEEDS, "evolve", self.seed, generation, count=count)
         weights = np.repeat(population, rollouts, axis=0)  # (P * R, D)
         seeds *= members if self.evolution.same_episodes else 1
-        outcomes = self._play(weights, seeds, self.evolution.episode_steps)
+        short = self.evolution.short_episodes
+        cut_off_after = short.steps if short is not None and generation < short.generations else None
+        outcomes = self._play(weights, seeds, cut_off_after)
         returns = np.array([outcome.total for outcome in outcomes]).reshape(members, rollouts)
         return Scores(returns, sum(outcome.steps for outcome in outcomes))
 

@@ -107,9 +107,9 @@ AGENT = {"name": "agent", "random_policy": {"name": "uniform"}}
             ["preprocessing is 'released'", "know 'resize'"],
         ),
         (
-            ("experiments", "carracing-smoke", "evolution", "episode_steps"),
-            500,
-            ["episode_steps is 500", "end after 80"],
+            ("experiments", "carracing-smoke", "evolution", "short_episodes"),
+            {"steps": 500},
+            ["short_episodes.steps is 500", "end after 80"],
         ),
         (("datasets", "doom-random", "task", "screen_resolution"), "1x1", ["screen_resolution", "1x1"]),
         (("experiments", "doom", "mdn_rnn", "model"), {"latent_size": 32}, ["latent_size", "32", "64"]),

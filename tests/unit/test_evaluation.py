@@ -100,9 +100,10 @@ def test_episodes_may_be_cut_off(world_model):
     assert max(whole) > 7
 
 
-def test_only_a_populations_episodes_are_short(world_model):
-    """The mean's score, and validation's, are of whole episodes whatever the population plays."""
-    evolution = {"population": 4, "rollouts": 2, "episode_steps": 3, "evaluation_dreams": 2}
+def test_only_the_first_populations_episodes_are_short(world_model):
+    """Later ones, the mean and validation are scored by whole episodes."""
+    short = {"steps": 3, "generations": 1}
+    evolution = {"population": 4, "rollouts": 2, "short_episodes": short, "evaluation_dreams": 2}
     block = EvolveControllerBlock.model_validate(
         {
             "variant": {"environment": "real"},
@@ -114,6 +115,7 @@ def test_only_a_populations_episodes_are_short(world_model):
     real = RealEpisodes(world_model, block, 1, Counters(4))
     weights = np.zeros((4, WEIGHTS.shape[1]))
     assert real.population(weights, 0).steps == 4 * 2 * 3
+    assert real.population(weights, 1).steps >= 4 * 2 * 5, "the second generation's episodes are whole"
     assert real.evaluation_score(weights[0], 0).steps >= 2 * 5
 
 

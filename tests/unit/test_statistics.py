@@ -8,7 +8,7 @@ import pytest
 
 from worldmodels.config.datasets import AgentPolicy, UniformPolicy
 from worldmodels.config.experiments import ExperimentOptions, Variant
-from worldmodels.config.training import EvolutionOptions
+from worldmodels.config.training import EvolutionOptions, ShortEpisodeOptions
 from worldmodels.errors import UserError
 from worldmodels.figures.episodes import Episode, read_episodes, write_episodes
 from worldmodels.figures.published import PublishedRow
@@ -129,10 +129,10 @@ def test_early_stop_is_reported_where_it_was_on(variant, idle, reported):
 
 @pytest.mark.parametrize("environment", ["real", "dream"])
 def test_short_episodes_are_reported_where_controllers_evolved_in_them(environment):
-    evolution = EvolutionOptions(episode_steps=500)
+    evolution = EvolutionOptions(short_episodes=ShortEpisodeOptions(steps=500, generations=79))
     options = ExperimentOptions(variants={"v": Variant(environment=environment)}, evolution=evolution)
     text = markdown_text(build_rows(options, [], {}), options, DOOM)
-    assert ("cut off after 500 steps" in text) == (environment == "real")
+    assert ("first 79 generations" in text and "cut off after 500 steps" in text) == (environment == "real")
 
 
 def test_budget_says_where_an_agent_played_the_data():

@@ -151,13 +151,14 @@ def _budget(options: ExperimentOptions, task: RolloutTask) -> str:
         return "none, since nothing is evolved"
     words = {frozenset({"dream"}): "dreams", frozenset({"real"}): "real episodes"}
     episodes = words.get(frozenset(places), "dreams or real episodes")
-    real_steps = evolution.episode_steps or task.max_steps
-    steps = _range(evolution.max_steps if place == "dream" else real_steps for place in places)
+    steps = _range(evolution.max_steps if place == "dream" else task.max_steps for place in places)
+    short = evolution.short_episodes if "real" in places else None
+    cut = f", {short.steps:,} in the first {short.generations:,} generations" if short is not None else ""
     idle = hopeless_after(options)
     stop = f", real ones stopped after {idle:,} steps without a reward above 0 (the paper's never are)" if idle else ""
     return (
         f"{evolution.generations:,} generations of {evolution.population} × {evolution.rollouts} {episodes} "
-        f"of at most {steps} steps{stop}"
+        f"of at most {steps} steps{cut}{stop}"
     )
 
 

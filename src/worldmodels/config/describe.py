@@ -35,6 +35,7 @@ from worldmodels.config.training import (
     EvolutionOptions,
     MDNRNNTraining,
     ShortDreamOptions,
+    ShortEpisodeOptions,
     VAETraining,
 )
 from worldmodels.config.vae_mdn_rnn import VAEMDNRNNOptions
@@ -62,6 +63,7 @@ GROUPS: dict[str, type[BaseModel]] = {
     "experiments.NAME.mdn_rnn.model": MDNRNNOptions,
     "experiments.NAME.evolution": EvolutionOptions,
     "experiments.NAME.evolution.short_dreams": ShortDreamOptions,
+    "experiments.NAME.evolution.short_episodes": ShortEpisodeOptions,
     "experiments.NAME.evolution.controller": ControllerOptions,
     "experiments.NAME.evaluation": EvaluationOptions,
     "atari_datasets.NAME": AtariDatasetOptions,

@@ -225,10 +225,10 @@ class Config(Options):
                     f"{experiment.dataset}) has {task.action_size}"
                 )
             self._check_controllers(name, experiment)
-            steps = experiment.evolution.episode_steps
-            if steps is not None and steps > task.max_steps:
+            short = experiment.evolution.short_episodes
+            if short is not None and short.steps > task.max_steps:
                 raise ValueError(
-                    f"experiments.{name}.evolution.episode_steps is {steps}, but episodes of {experiment.dataset} end after "
+                    f"experiments.{name}.evolution.short_episodes.steps is {short.steps}, but episodes of {experiment.dataset} end after "
                     f"{task.max_steps} steps (task.max_steps)"
                 )
         for section in ("experiments", "simulator_experiments"):

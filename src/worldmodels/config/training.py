@@ -62,6 +62,17 @@ class ShortDreamOptions(Options):
     watched: int = Field(100, ge=1, description="Recorded steps before it, at most, that M watches first")
 
 
+class ShortEpisodeOptions(Options):
+    """First generations that are scored by the beginnings of episodes, for a part of the steps.
+
+    Controllers that can do little yet fail early. Later ones must be scored by whole episodes: what they do well at the beginning
+    need not last.
+    """
+
+    steps: int = Field(500, ge=1, description="Steps after which an episode that scores a population is cut off")
+    generations: int = Field(50, ge=1, description="Generations that are scored so; the later ones' episodes are whole")
+
+
 class EvolutionOptions(Options):
     """CMA-ES of C, in the dream or in the real environment (paper, appendix A.4)."""
 
@@ -82,10 +93,9 @@ class EvolutionOptions(Options):
     hopeless_after: int = Field(
         0, ge=0, description="In the real environment: steps without a reward above 0 that end an episode; 0 never"
     )
-    episode_steps: int | None = Field(
+    short_episodes: ShortEpisodeOptions | None = Field(
         None,
-        ge=1,
-        description="In the real environment: steps after which an episode that scores a population is cut off; null: the task's limit",
+        description="In the real environment: first generations whose episodes are cut off; null: all are whole, as in the paper",
     )
     start_frames: int = Field(1000, ge=1, description="Recorded frames that dreams start from")
     evaluate_every: int = Field(25, ge=1, description="Generations between scores of the distribution's mean")

@@ -210,11 +210,13 @@ def _notes(
             f"Early stop: while controllers evolved, an episode in the {wording.real} ended after {idle:,} steps without "
             "a reward above 0; the paper's do not. Report episodes are never stopped so."
         )
-    steps = options.evolution.episode_steps
-    if steps and any(one.policy == "evolved" and one.environment == "real" for one in options.variants.values()):
+    short = options.evolution.short_episodes
+    if short is not None and any(
+        one.policy == "evolved" and one.environment == "real" for one in options.variants.values()
+    ):
         notes.append(
-            f"Short episodes: controllers evolved in episodes of the {wording.real} that were cut off after {steps:,} steps; "
-            "the paper's are whole. Report episodes are whole."
+            f"Short episodes: in the first {short.generations:,} generations, episodes of the {wording.real} that scored controllers were "
+            f"cut off after {short.steps:,} steps; the paper's are whole. Report episodes are whole."
         )
     if any(row.variant in options.variants and options.variants[row.variant].selection == "validation" for row in rows):
         notes.append("Rows selected on real validation episodes have used the real game for more than collection.")

@@ -92,16 +92,18 @@ class Plot(Stage):
             return f"{wording.score}, dream" + (f" of {short.steps}" if short is not None else "")
         idle = options.evolution.hopeless_after
         stopped = f"\nstopped after {idle:,} steps without reward" if idle else ""
-        steps = options.evolution.episode_steps
-        cut = f", {steps:,} steps" if steps else ""
-        return f"{wording.score}, {wording.real}{cut}{stopped}"
+        short = options.evolution.short_episodes
+        cut = (
+            f"\nuntil generation {short.generations:,} cut off after {short.steps:,} steps" if short is not None else ""
+        )
+        return f"{wording.score}, {wording.real}{stopped}{cut}"
 
     def _scored_mean(self, variant: str) -> str:
         options = self.block().experiment
         if options.variants[variant].environment == "dream":
             short, whole = options.evolution.short_dreams is not None, "dreams"
         else:
-            short, whole = options.evolution.episode_steps is not None, "episodes"
+            short, whole = options.evolution.short_episodes is not None, "episodes"
         return f"mean of the distribution, whole {whole}" if short else "mean of the distribution"
 
     def evolution(self) -> None:
