@@ -33,7 +33,7 @@ def test_protocol_of_the_paper_and_of_the_laptop():
     assert "25 generations of 32 × 12 dreams of at most 2,100 steps." in laptop
     driver = about(CONFIG, "carracing-laptop")["protocol"]
     assert "stopped after 100 steps without a reward" in driver and "stopped" not in paper
-    assert "32 × 4 real episodes of at most 1,000 steps, 500 in the first 82 generations" in driver
+    assert "32 × 4 real episodes of at most 1,000 steps, 500 in the first 84 generations" in driver
     seen = about(CONFIG, "carracing-laptop-dream-agent")["protocol"]
     assert (
         "200 rollouts of the agent z-h of ``carracing-laptop`` with ε = 0.02 and, in 25.0% of them, of a random policy ("
