@@ -86,11 +86,11 @@ def plot_scores(axes: Axes, scores: Mapping[str, Sequence[float]], wording: Word
         va="top",
     )
     axes.set(xlabel=f"{wording.score}, {wording.real}", ylabel="episodes (%)", xlim=wording.scores)
-    # The legend stands where few episodes are: beyond most scores in Doom, below them in CarRacing.
+    # The legend stands where few episodes are: beyond most scores in Doom, between chance and drivers in CarRacing.
     if solved < (lowest + highest) / 2:
         axes.legend(loc="upper right", bbox_to_anchor=(1, 0.9))
     else:
-        axes.legend(loc="upper left", bbox_to_anchor=(0, 0.9))
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0.9))
 
 
 def plot_score_panel(
