@@ -115,6 +115,7 @@ def test_dreams_end_terminated_or_truncated():
     """An agent that takes a timeout for a death learns that time kills."""
     env = DreamEnv(world_model(), max_steps=25)
     env.reset(seed=1)
+    env.action_space.seed(1)
     endings = set()
     for _ in range(40):
         env.reset()

@@ -10,7 +10,6 @@ from worldmodels.config.jobs import stage_modules
 from worldmodels.data.collection import Player, blind_player, collect_shard
 from worldmodels.envs.games import load_task
 from worldmodels.errors import UserError
-from worldmodels.runtime.device import resolve_device
 from worldmodels.stages.stage import Shard, Stage, input_file, output_file
 from worldmodels.stages.stage import main as run_stage
 
@@ -43,7 +42,7 @@ class CollectRollouts(Stage):
             raise UserError("an agent plays this data set: name its --vae, --mdn-rnn and --controller.")
         # Imported only here: the code fingerprints of other data sets do not contain V, M and C.
         files, agents = (importlib.import_module(f"worldmodels.{name}") for name in ("models.files", "agent_policy"))
-        device = resolve_device("cpu")  # one frame at a time: a GPU would only wait
+        device = importlib.import_module("torch").device("cpu")  # one frame at a time: a GPU would only wait
         world_model = files.load_world_model_files(self.vae, self.mdn_rnn, None, device)
         files.require_actions(self.mdn_rnn, world_model.mdn_rnn.options.action_size, options.task)
         controller = files.load_controller(self.controller, self.mdn_rnn)
