@@ -102,7 +102,7 @@ def plot_score_panel(
     _outline(axes, values, wording, BLUE, None)
     axes.axvline(wording.solved, color=BLACK, linewidth=0.8, linestyle=":")
     axes.set(xlabel=f"{wording.score}, {wording.real}", ylabel="episodes (%)", xlim=wording.scores)
-    axes.set_title(_with_mean(label, values), fontsize=8)
+    axes.set_title(_with_mean(label, values).replace(": ", ":\n"), fontsize=8)  # neighbours would run into each other
 
 
 def is_random(label: str) -> bool:

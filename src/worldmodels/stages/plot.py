@@ -104,7 +104,7 @@ class Plot(Stage):
             short, whole = options.evolution.short_dreams is not None, "dreams"
         else:
             short, whole = options.evolution.short_episodes is not None, "episodes"
-        return f"mean of the distribution, whole {whole}" if short else "mean of the distribution"
+        return f"mean of the distribution,\nwhole {whole}" if short else "mean of the distribution"
 
     def evolution(self) -> None:
         """Best, mean and worst of each generation, and published training curves."""
