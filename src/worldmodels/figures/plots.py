@@ -68,7 +68,7 @@ def score_range(histories: Sequence[History], curves: Sequence[PublishedCurve] =
     means = [float(np.nanmax(history["evaluation"])) for history in histories]
     highest = max(*(float(np.nanmax(history["best"])) for history in histories), *means, *published, 0.0)
     lowest = min(0.0, *(float(np.nanmin(history["worst"])) for history in histories))
-    return lowest, highest + 0.3 * (highest - lowest)
+    return lowest, highest + 0.4 * (highest - lowest)
 
 
 def plot_scores(axes: Axes, scores: Mapping[str, Sequence[float]], wording: Wording) -> None:
