@@ -48,7 +48,7 @@ def test_published_training_curves_end_at_scores_of_published_rows():
 def test_panel_of_one_variant_holds_all_its_episodes_and_the_random_policys():
     drawn, axes = plt.subplots()
     plot_score_panel(axes, "τ = 1.15", [100.0, 900.0, 2100.0], {"random policy": [90.0, 110.0]}, WORDING["take_cover"])
-    assert axes.get_title() == "τ = 1.15: mean 1033 (n = 3)"
+    assert axes.get_title() == "τ = 1.15:\nmean 1033 (n = 3)"
     random, ours = axes.patches
     assert random.get_label() == "random policy" and random.get_fill() and not ours.get_fill()
     for outline in (random, ours):  # each bin has two corners
