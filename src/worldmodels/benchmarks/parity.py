@@ -28,7 +28,7 @@ TRACKS, STEPS = 20, 300
 BACKENDS = ("envpool", "gymnasium")
 EPISODES = {
     "envpool": "carracing-laptop-envpool/seed-1/controllers/z-h/episodes.csv",
-    "gymnasium": "carracing-laptop-envpool/driver/controllers/z-h/episodes.csv",
+    "gymnasium": "carracing-laptop/seed-1/controllers/z-h/episodes.csv",
 }
 """Episodes of one driver on each backend, in reports/."""
 
