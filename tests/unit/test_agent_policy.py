@@ -117,7 +117,7 @@ def test_killed_collection_goes_on_with_the_same_bytes(agent, state, tmp_path):
 def test_agent_without_its_files_is_one_sentence(tmp_path):
     options = shard_options()
     stage = CollectRollouts(config=options.canonical_json(), output=tmp_path / "000.h5", shard=0)
-    with pytest.raises(UserError, match="an agent plays this data set: name its --vae, --mdn-rnn and --controller"):
+    with pytest.raises(UserError, match="an evolved agent is three files: name --vae, --mdn-rnn and --controller"):
         stage._player(options)
 
 

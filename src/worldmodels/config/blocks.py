@@ -16,7 +16,14 @@ from worldmodels.config.experiments import Config, ExperimentOptions, Variant
 from worldmodels.config.models import ControllerOptions, MDNRNNOptions, VAEOptions
 from worldmodels.config.options import Options
 from worldmodels.config.tasks import CarRacingOptions, RolloutTask, TakeCoverOptions
-from worldmodels.config.training import EvaluationOptions, EvolutionOptions, MDNRNNTraining, PlayOptions, VAETraining
+from worldmodels.config.training import (
+    EvaluationOptions,
+    EvolutionOptions,
+    MDNRNNTraining,
+    PlayOptions,
+    ShortEpisodeOptions,
+    VAETraining,
+)
 from worldmodels.errors import UserError
 
 Block = TypeVar("Block", bound=Options)
@@ -188,6 +195,12 @@ def hopeless_after(experiment: ExperimentOptions) -> int:
     """Steps without a reward after which real episodes end while controllers evolve or are selected; 0: they never do."""
     plays = any(plays_real_game(variant) for variant in experiment.variants.values())
     return experiment.evolution.hopeless_after if plays else 0
+
+
+def short_episodes(experiment: ExperimentOptions) -> ShortEpisodeOptions | None:
+    """How episodes that score the first generations are cut off; None where all are whole, or controllers evolve in dreams."""
+    plays = any(one.policy == "evolved" and one.environment == "real" for one in experiment.variants.values())
+    return experiment.evolution.short_episodes if plays else None
 
 
 def scored_task(task: RolloutTask, evaluation: EvaluationOptions) -> RolloutTask:

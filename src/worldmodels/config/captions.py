@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 from worldmodels.config.atari import RANDOM, AtariDatasetOptions
-from worldmodels.config.blocks import hopeless_after
+from worldmodels.config.blocks import hopeless_after, short_episodes
 from worldmodels.config.datasets import AgentPolicy, DatasetOptions
 from worldmodels.config.experiments import Config, ExperimentOptions
 from worldmodels.config.load import experiment_options, simulator_experiment
@@ -152,7 +152,7 @@ def _budget(options: ExperimentOptions, task: RolloutTask) -> str:
     words = {frozenset({"dream"}): "dreams", frozenset({"real"}): "real episodes"}
     episodes = words.get(frozenset(places), "dreams or real episodes")
     steps = _range(evolution.max_steps if place == "dream" else task.max_steps for place in places)
-    short = evolution.short_episodes if "real" in places else None
+    short = short_episodes(options)
     cut = f", {short.steps:,} in the first {short.generations:,} generations" if short is not None else ""
     idle = hopeless_after(options)
     stop = f", real ones stopped after {idle:,} steps without a reward above 0 (the paper's never are)" if idle else ""

@@ -95,10 +95,10 @@ class UniformPolicy(Options):
     name: Literal["uniform"] = "uniform"
 
 
-PolicyOptions = Annotated[
-    HeldRandomPolicy | SweepingPolicy | WanderingPolicy | RandomControllerPolicy | BrownianPolicy | UniformPolicy,
-    Field(discriminator="name"),
-]
+BlindPolicy = (
+    HeldRandomPolicy | SweepingPolicy | WanderingPolicy | RandomControllerPolicy | BrownianPolicy | UniformPolicy
+)
+PolicyOptions = Annotated[BlindPolicy, Field(discriminator="name")]
 """Policies that see nothing."""
 
 
@@ -124,16 +124,7 @@ class AgentPolicy(Options):
     longest_hold: int = Field(10, ge=1, description="Longest hold of such an action, in steps; the shortest is 1")
 
 
-CollectionPolicy = Annotated[
-    HeldRandomPolicy
-    | SweepingPolicy
-    | WanderingPolicy
-    | RandomControllerPolicy
-    | BrownianPolicy
-    | UniformPolicy
-    | AgentPolicy,
-    Field(discriminator="name"),
-]
+CollectionPolicy = Annotated[BlindPolicy | AgentPolicy, Field(discriminator="name")]
 
 
 class DatasetOptions(Options):

@@ -102,7 +102,7 @@ def plot_score_panel(
     _outline(axes, values, wording, BLUE, None)
     axes.axvline(wording.solved, color=BLACK, linewidth=0.8, linestyle=":")
     axes.set(xlabel=f"{wording.score}, {wording.real}", ylabel="episodes (%)", xlim=wording.scores)
-    axes.set_title(_with_mean(label, values).replace(": ", ":\n"), fontsize=8)  # neighbours would run into each other
+    axes.set_title(_with_mean(label, values, "\n"), fontsize=8)  # neighbours would run into each other
 
 
 def is_random(label: str) -> bool:
@@ -110,8 +110,8 @@ def is_random(label: str) -> bool:
     return label.startswith("random")
 
 
-def _with_mean(label: str, values: Sequence[float]) -> str:
-    return f"{label}: mean {np.mean(values):.0f} (n = {len(values)})"
+def _with_mean(label: str, values: Sequence[float], space: str = " ") -> str:
+    return f"{label}:{space}mean {np.mean(values):.0f} (n = {len(values)})"
 
 
 def _outline(axes: Axes, values: Sequence[float], wording: Wording, colour: str | None, label: str | None) -> None:

@@ -23,16 +23,8 @@ from worldmodels.simulators.prediction_error import HorizonErrors
 COLUMNS = (
     *("simulator", "game"),
     *(f"{name}_{horizon}" for horizon in HORIZONS for name in ("error", "error_low", "error_high", "copy_last")),
-    *(
-        "reward_accuracy",
-        "no_reward",
-        "reward_roc_area",
-        "done_accuracy",
-        "no_end",
-        "sequences",
-        "training_seeds",
-        "training_updates",
-    ),
+    *("reward_accuracy", "no_reward", "reward_roc_area", "done_accuracy", "no_end"),
+    *("sequences", "training_seeds", "training_updates"),
     *("frames_seen", "parameters", "operations_drawn", "operations", "frame", "verdict", "scale"),
 )
 THOUSANDTHS = 1000

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from worldmodels.config.blocks import hopeless_after
+from worldmodels.config.blocks import hopeless_after, short_episodes
 from worldmodels.config.datasets import AgentPolicy
 from worldmodels.config.experiments import ExperimentOptions, Variant
 from worldmodels.config.models import ControllerOptions
@@ -210,10 +210,8 @@ def _notes(
             f"Early stop: while controllers evolved, an episode in the {wording.real} ended after {idle:,} steps without "
             "a reward above 0; the paper's do not. Report episodes are never stopped so."
         )
-    short = options.evolution.short_episodes
-    if short is not None and any(
-        one.policy == "evolved" and one.environment == "real" for one in options.variants.values()
-    ):
+    short = short_episodes(options)
+    if short is not None:
         notes.append(
             f"Short episodes: in the first {short.generations:,} generations, episodes of the {wording.real} that scored controllers were "
             f"cut off after {short.steps:,} steps; the paper's are whole. Report episodes are whole."

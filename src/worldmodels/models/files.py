@@ -117,3 +117,19 @@ def load_controller(path: Path, mdn_rnn: Path) -> Controller:
             "damaged. Delete it to evolve it again."
         )
     return Controller(weights, options)
+
+
+def load_agent(
+    vae: Path | None,
+    mdn_rnn: Path | None,
+    controller: Path | None,
+    task: TaskOptions,
+    device: torch.device,
+    latents: Path | None = None,
+) -> tuple[LoadedWorldModel, Controller]:
+    """Read V, M and C, and make sure that they belong together and play `task`. Raises UserError where one is not named."""
+    if vae is None or mdn_rnn is None or controller is None:
+        raise UserError("an evolved agent is three files: name --vae, --mdn-rnn and --controller.")
+    world_model = load_world_model_files(vae, mdn_rnn, latents, device)
+    require_actions(mdn_rnn, world_model.mdn_rnn.options.action_size, task)
+    return world_model, load_controller(controller, mdn_rnn)

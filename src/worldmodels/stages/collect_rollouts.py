@@ -9,7 +9,6 @@ from worldmodels.config.datasets import AgentPolicy, ShardOptions
 from worldmodels.config.jobs import stage_modules
 from worldmodels.data.collection import Player, blind_player, collect_shard
 from worldmodels.envs.games import load_task
-from worldmodels.errors import UserError
 from worldmodels.stages.stage import Shard, Stage, input_file, output_file
 from worldmodels.stages.stage import main as run_stage
 
@@ -38,15 +37,13 @@ class CollectRollouts(Stage):
         policy = options.policy
         if not isinstance(policy, AgentPolicy):
             return blind_player(policy, load_task(options.task.name))
-        if self.vae is None or self.mdn_rnn is None or self.controller is None:
-            raise UserError("an agent plays this data set: name its --vae, --mdn-rnn and --controller.")
+        import torch
+
         # Imported only here: the code fingerprints of other data sets do not contain V, M and C.
         files, agents = (importlib.import_module(f"worldmodels.{name}") for name in ("models.files", "agent_policy"))
-        device = importlib.import_module("torch").device("cpu")  # one frame at a time: a GPU would only wait
-        world_model = files.load_world_model_files(self.vae, self.mdn_rnn, None, device)
-        files.require_actions(self.mdn_rnn, world_model.mdn_rnn.options.action_size, options.task)
-        controller = files.load_controller(self.controller, self.mdn_rnn)
-        return agents.agent_player(policy, world_model, controller, options.task)
+        device = torch.device("cpu")  # one frame at a time: a GPU would only wait
+        agent = files.load_agent(self.vae, self.mdn_rnn, self.controller, options.task, device)
+        return agents.agent_player(policy, *agent, options.task)
 
 
 def main(arguments: list[str]) -> int:

@@ -8,15 +8,12 @@ import torch
 from worldmodels.config.blocks import EvaluateControllerBlock
 from worldmodels.envs.games import load_task, make_games
 from worldmodels.envs.policies import make_policy
-from worldmodels.errors import UserError
 from worldmodels.evaluation import Agent, DreamerAgent, PolicyAgent, play_episodes
 from worldmodels.figures.episodes import Episode, write_episodes
 from worldmodels.models.files import (
     Controller,
     LoadedWorldModel,
-    load_controller,
-    load_world_model_files,
-    require_actions,
+    load_agent,
 )
 from worldmodels.runtime.device import matmul_dtype, resolve_device
 from worldmodels.runtime.processor import available_cores
@@ -56,7 +53,9 @@ class EvaluateController(Stage):
         if self.controller is None:
             agent = PolicyAgent(lambda rng: make_policy(block.policy, task.ACTION_SIZE, rng), task, games)
         else:
-            world_model, controller = self._load()
+            device = resolve_device(self.device)
+            files = (self.vae, self.mdn_rnn, self.controller)
+            world_model, controller = load_agent(*files, block.task, device, self.latents)
             if self._first_batch() and block.variant.policy == "evolved" and block.variant.environment == "dream":
                 rows += self._dreams(world_model, controller, block)
             agent = self._agent(world_model, controller, games, block)
@@ -73,13 +72,6 @@ class EvaluateController(Stage):
     def _first_batch(self) -> bool:
         """Whether the dreams are dreamt here."""
         return True
-
-    def _load(self) -> tuple[LoadedWorldModel, Controller]:
-        if self.vae is None or self.mdn_rnn is None or self.controller is None:
-            raise UserError("an evolved agent is three files: name --vae, --mdn-rnn and --controller.")
-        world_model = load_world_model_files(self.vae, self.mdn_rnn, self.latents, resolve_device(self.device))
-        require_actions(self.mdn_rnn, world_model.mdn_rnn.options.action_size, self.block().task)
-        return world_model, load_controller(self.controller, self.mdn_rnn)
 
     def _agent(
         self, world_model: LoadedWorldModel, controller: Controller, games: int, block: EvaluateControllerBlock
