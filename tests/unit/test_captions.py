@@ -49,7 +49,7 @@ def test_protocol_of_simulators():
     assert "**Budget of a simulator:** 500,000 to 1,500,000 updates of 16 windows of 20 to 85 steps." in paper
     assert "10,000 held-out sequences, 100 steps ahead after 11 real frames" in paper
     assert "no number here confirms or refutes the paper" in laptop
-    assert "50,000 frames of ms_pacman, of uniformly random actions (``atari-laptop``)." in laptop
+    assert "50,000 frames of each of ms_pacman, seaquest, of uniformly random actions (``atari-laptop``)." in laptop
     assert "copy-last, mean-frame are those of ``atari-acvp-laptop``" in laptop
     assert "snakemake --cores all results/simulators-laptop/table.csv" in laptop
     online = about_simulators(CONFIG, "atari-res-online-smoke")["protocol"]

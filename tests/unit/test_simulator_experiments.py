@@ -17,7 +17,7 @@ JOINT_TABLE = (
     *("res", "res-independent", "acvp-recurrent", "acvp-feed-forward", "acvp-paper", "acvp-compression"),
     *("vae-mdn-rnn", "copy-last", "mean-frame"),
 )
-ONE_ROW = {"acvp-feed-forward": {"curriculum": "acvp-feed-forward-laptop"}}
+ONE_ROW = {"acvp-feed-forward": {"curriculum": "acvp-feed-forward-laptop", "stage": "5-step-reward"}}
 CONFIG_FILE = Path(__file__).parents[2] / "config.yaml"
 
 
@@ -64,18 +64,18 @@ def test_row_takes_from_its_preset_then_from_training_then_says_itself(raw):
 
 
 def test_curriculum_becomes_a_chain_of_trainings(config):
-    """One entry; its stages go on from one another, and only the last is a row of the table."""
+    """One entry; its stages go on from one another, and only the last is a row of the table, unless all are asked for."""
     options = config.simulator_experiments["atari-acvp"]
-    chain = options.chain("acvp-recurrent")
-    assert chain == ["acvp-recurrent.1-step", "acvp-recurrent.3-step", "acvp-recurrent.5-step", "acvp-recurrent"]
-    stages = [options.simulators[name] for name in chain]
-    wanted = [*CURRICULA["acvp-recurrent"](18).values()]
-    assert [stage.training for stage in stages] == wanted
-    assert [stage.scored for stage in stages] == [False, False, False, True]
+    for name, earlier_scored in (("acvp-paper", False), ("acvp-recurrent", True)):
+        chain = options.chain(name)
+        assert chain == [f"{name}.1-step", f"{name}.3-step", f"{name}.5-step", name]
+        stages = [options.simulators[stage] for stage in chain]
+        assert [stage.training for stage in stages] == [*CURRICULA[name](18).values()]
+        assert [stage.scored for stage in stages] == [*[earlier_scored] * 3, True]
     assert list(options.scored) == [
         *(
-            "acvp-recurrent",
-            "acvp-feed-forward",
+            *(f"acvp-recurrent{stage}" for stage in (".1-step", ".3-step", ".5-step", "")),
+            *(f"acvp-feed-forward{stage}" for stage in (".1-step", ".3-step", ".5-step", "")),
             "acvp-no-action",
             "acvp-perceptron",
             "acvp-paper",
@@ -89,7 +89,7 @@ def test_curriculum_becomes_a_chain_of_trainings(config):
         "results/atari-acvp/ms-pacman/seed-1/simulators/acvp-recurrent.5-step/weights.safetensors"
     ]
     scored = simulator_files.simulator_files(config, "atari-acvp", "horizon.h5", "ms-pacman")
-    assert len(scored) == 8 and not any("step/" in path for path in scored)
+    assert [path.split("/")[-2] for path in scored] == [*options.scored]
 
 
 def test_chain_may_begin_at_another_simulator(config):
@@ -102,7 +102,9 @@ def test_chain_may_begin_at_another_simulator(config):
 def test_equal_simulators_are_taken_over(config, raw):
     """`models_from`: not trained again where name, training and frames are the same, nor scored where scoring is too."""
     folder = "results/{}/ms-pacman/seed-1/simulators/{}/weights.safetensors"
-    files = simulator_files.simulator_files(config, "simulators-laptop", "weights.safetensors")
+    files = simulator_files.simulator_files(
+        config, "simulators-laptop", "weights.safetensors", "ms-pacman", only_first=True
+    )
     own = ("res", "res-independent", "vae-mdn-rnn")
     owners = {name: "simulators-laptop" if name in own else "atari-acvp-laptop" for name in JOINT_TABLE}
     assert files == [folder.format(owner, name) for name, owner in owners.items()]
@@ -115,14 +117,19 @@ def test_equal_simulators_are_taken_over(config, raw):
     [
         ({}, "atari-acvp-laptop", "atari-acvp-laptop"),
         ({"evaluation": {"sequences": 7}}, "atari-acvp-laptop", "mine"),
-        ({"training_seeds": [1, 2]}, "mine", "mine"),
+        ({"training_seeds": [1, 3]}, "mine", "mine"),
         ({"training": {"updates": 3}}, "mine", "mine"),
         ({"dataset": "atari-dqn-laptop"}, "mine", "mine"),
         ({"dataset": "atari-dqn-laptop", "training": {"dataset": "atari-laptop"}}, "atari-acvp-laptop", "mine"),
     ],
 )
 def test_weights_and_errors_are_shared_each_where_they_are_the_same(raw, change, trained, scored):
-    raw["simulator_experiments"]["mine"] = {"extends": "simulators-laptop", "simulators": ONE_ROW, **change}
+    raw["simulator_experiments"]["mine"] = {
+        "extends": "simulators-laptop",
+        "games": ["ms_pacman"],
+        "simulators": ONE_ROW,
+        **change,
+    }
     config = load_config(raw)
     assert simulator_files.weights_owner(config, "mine", "acvp-feed-forward") == trained
     assert simulator_files.errors_owner(config, "mine", "acvp-feed-forward") == scored
@@ -186,6 +193,7 @@ def test_names_of_curricula_are_those_there_are():
         ),
         ({"simulators": {"a": {"continues": True}}}, r"a has continues: True, but after: None: set both or none"),
         ({"simulators": {"a": {"scored": False}}}, r"no simulator is scored: the table would be empty"),
+        ({"simulators": {"a": {"score_stages": True}}}, r"a.*score_stages: true needs a curriculum"),
         ({"training": {"updtes": 3}}, r"unknown key simulator_experiments.mine.training.updtes. Did you mean 'updates'"),
         (
             {"simulators": {"a": {"scheme": "12%PDT"}}},

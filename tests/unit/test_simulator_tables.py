@@ -20,6 +20,7 @@ from worldmodels.figures.claims import MIXED_GAMES, PREDICTED_GAMES
 from worldmodels.figures.claims import RES as CLAIMS
 from worldmodels.figures.claims_page import REPOSITORY, claims_text, numbers_text, read_reports
 from worldmodels.figures.simulator_judgement import (
+    AgentPlays,
     BeatsCopy,
     ErrorFalls,
     GainsShrink,
@@ -288,6 +289,33 @@ LEVELS = {
 )
 def test_intervals_decide(tmp_path, test, holds):
     assert test.judge(read_simulator_scores(table(tmp_path / "a", LEVELS))).holds == holds
+
+
+@pytest.mark.parametrize(
+    ("returns", "holds"), [((300, 320), "holds"), ((40, 60), "does not hold"), ((10, 500), "unclear")]
+)
+def test_agents_inside_simulators_are_judged_by_their_games(tmp_path, returns, holds):
+    """Beside the table lie what an agent and uniform actions scored, seed by seed."""
+    path, test = table(tmp_path / "a", LEVELS), AgentPlays("pdt-0", 5)
+    assert not answers(test, read_simulator_scores(path)), "no agent played"
+    for seed in (1, 2):
+        file = tmp_path / "a" / "pong" / f"seed-{seed}" / "agent" / "pdt-0.csv"
+        file.parent.mkdir(parents=True)
+        rows = [
+            ("random", 1, 100),
+            ("random", 1, 110),
+            *(("agent", 5, value) for value in returns),
+            ("agent", 1, 900),
+            ("agent", 1, 910),
+        ]
+        file.write_text(
+            "policy,chain_period,return\n" + "".join(f"{who},{period},{score}\n" for who, period, score in rows)
+        )
+    scores = read_simulator_scores(path)
+    assert answers(test, scores) and not answers(AgentPlays("pdt-0", 50), scores)
+    answer = test.judge(scores)
+    assert answer.holds == holds and answer.variants == ("pdt-0",)
+    assert "uniform actions 105.0 [100.0, 110.0]" in answer.ours and "real frames alone 905.0" in answer.ours
 
 
 def test_most_games_decide():

@@ -69,6 +69,16 @@ class SimulatorEntry(SimulatorTraining):
         description="Entry of `atari_datasets` that it learns from; none is the experiment's, on which all are scored",
     )
     scored: bool = Field(True, description="It is a row of the table; not so the earlier stages of a curriculum")
+    score_stages: bool = Field(
+        False, description="With a curriculum: the earlier stages, NAME.STAGE, are rows of the table too"
+    )
+
+    @model_validator(mode="after")
+    def has_stages(self) -> Self:
+        """Only a curriculum has earlier stages."""
+        if self.score_stages and self.curriculum is None:
+            raise ValueError("score_stages: true needs a curriculum: a preset is one training")
+        return self
 
     @property
     def training(self) -> SimulatorTraining:
@@ -285,7 +295,8 @@ def _stages(name: str, shared: Any, own: Any, before: Mapping[str, Any]) -> dict
     rows: dict[str, Any] = {}
     for stage in order[first : order.index(last) + 1]:
         label = name if stage == last else f"{name}.{stage}"
-        placed = {"stage": stage, "after": after, "scored": stage == last and own.get("scored", True)}
+        row = own.get("scored", True) if stage == last else own.get("score_stages", False)
+        placed = {"stage": stage, "after": after, "scored": row}
         rows[label] = _completed(shared, {**own, **placed})
         after = label
     return rows or {name: _completed(shared, own)}

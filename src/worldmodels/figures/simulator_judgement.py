@@ -11,11 +11,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 from worldmodels.errors import UserError
+from worldmodels.figures.agent_returns import read_returns
 from worldmodels.figures.judgement import Answer, Holds, Score, above, together
 from worldmodels.figures.simulator_tables import THOUSANDTHS
+from worldmodels.figures.statistics import summarise
 
 Errors = Mapping[str, Mapping[int, Score]]
 """By game and horizon."""
+
+
+class Played(NamedTuple):
+    """How an agent plays a game while it sees what a simulator imagines."""
+
+    random: Score  # of uniform actions
+    agent: Mapping[int, Score]  # by chain period: steps from one real frame to the next
 
 
 class SimulatorScores(NamedTuple):
@@ -28,6 +37,7 @@ class SimulatorScores(NamedTuple):
     seeds: int
     verdict: str
     scale: str
+    played: Mapping[str, Played] = {}  # by game, where an agent acted inside it
 
     @property
     def basis(self) -> str:
@@ -42,14 +52,20 @@ class SimulatorScores(NamedTuple):
 
 
 def read_simulator_scores(path: Path) -> dict[str, SimulatorScores]:
-    """The rows of a table.csv, by simulator. Raises UserError for another file."""
+    """The rows of a table.csv, by simulator, with what agents scored inside them, which lies in folders beside it.
+
+    Raises UserError for another file.
+    """
     with path.open(newline="") as file:
         lines = list(csv.DictReader(file))
     groups: dict[str, list[dict[str, str]]] = {}
     try:
         for line in lines:
             groups.setdefault(line["simulator"], []).append(line)
-        return {name: _scores(name, group) for name, group in groups.items()}
+        return {
+            name: _scores(name, group)._replace(played=_played(path.parent, name, group))
+            for name, group in groups.items()
+        }
     except (KeyError, ValueError) as error:
         raise UserError(f"{path} is not a table of simulators ({error}). Copy it from results/ again.") from None
 
@@ -68,6 +84,25 @@ def _scores(name: str, lines: Sequence[Mapping[str, str]]) -> SimulatorScores:
     first = lines[0]
     counts = int(first["sequences"]), int(first["training_seeds"])
     return SimulatorScores(name, errors, copied, *counts, first["verdict"], first["scale"])
+
+
+def _played(folder: Path, name: str, lines: Sequence[Mapping[str, str]]) -> dict[str, Played]:
+    """What agents scored inside one simulator, over all training seeds."""
+    found = {}
+    for game in (line["game"] for line in lines):
+        seeds = [read_returns(path) for path in sorted(folder.glob(f"{game}/seed-*/agent/{name}.csv"))]
+        if seeds:
+            random = _score([seed["random"][1] for seed in seeds])
+            periods = sorted(seeds[0]["agent"])
+            found[game] = Played(
+                random, {period: _score([seed["agent"][period] for seed in seeds]) for period in periods}
+            )
+    return found
+
+
+def _score(groups: Sequence[Sequence[float]]) -> Score:
+    summary = summarise(groups)
+    return Score(summary.mean, summary.low, summary.high)
 
 
 Rows = Mapping[str, SimulatorScores]
@@ -154,7 +189,29 @@ class BeatsCopy(NamedTuple):
         return _answer((self.simulator,), self.horizons, rows, parts)
 
 
-SimulatorTest = ErrorFalls | LowerError | GainsShrink | BeatsCopy
+class AgentPlays(NamedTuple):
+    """An agent that sees a real frame every `period` steps, and between them what a simulator imagines, beats uniform actions."""
+
+    simulator: str
+    period: int
+
+    def variants(self) -> tuple[str, ...]:
+        """The row."""
+        return (self.simulator,)
+
+    def judge(self, rows: Rows) -> Answer:
+        """Does its interval lie above that of uniform actions?"""
+        played = rows[self.simulator].played
+        parts = {game: above(one.agent[self.period], one.random.low, one.random.high) for game, one in played.items()}
+        if len(parts) > 1:
+            return Answer(_count(parts), over_games(parts), self.variants())
+        ((game, one),) = played.items()
+        ours = f"{game}: a real frame every {self.period} steps {one.agent[self.period]}, uniform actions {one.random}"
+        real = f", real frames alone {one.agent[1]}" if 1 in one.agent else ""
+        return Answer(ours + real, parts[game], self.variants())
+
+
+SimulatorTest = ErrorFalls | LowerError | GainsShrink | BeatsCopy | AgentPlays
 
 
 def _asked(test: ErrorFalls, rows: Rows) -> list[str]:
@@ -170,6 +227,9 @@ def answers(test: SimulatorTest, rows: Rows) -> bool:
         and not set(test.games) & {*rows[test.variants()[0]].errors}
     ):
         return False
+    if isinstance(test, AgentPlays):
+        played = rows[test.simulator].played.values()
+        return bool(played) and all(test.period in one.agent for one in played)
     needed = {test.horizon} if isinstance(test, LowerError | GainsShrink) else {*test.horizons}
     return all(needed <= set(errors) for name in test.variants() for errors in rows[name].errors.values())
 
@@ -186,12 +246,16 @@ def over_games(parts: Mapping[str, Holds]) -> Holds:
     return "unclear"
 
 
+def _count(parts: Mapping[str, Holds]) -> str:
+    """How many games say what."""
+    counted = [list(parts.values()).count(word) for word in ("holds", "unclear", "does not hold")]
+    return "games: {} hold, {} unclear, {} do not".format(*counted)
+
+
 def _answer(names: Sequence[str], horizons: Sequence[int], rows: Rows, parts: Mapping[str, Holds]) -> Answer:
     """Errors where there is one game, and the count of games where there are several."""
     if len(parts) > 1:
-        counted = [list(parts.values()).count(word) for word in ("holds", "unclear", "does not hold")]
-        ours = "games: {} hold, {} unclear, {} do not".format(*counted)
-        return Answer(ours, over_games(parts), tuple(names))
+        return Answer(_count(parts), over_games(parts), tuple(names))
     (game,) = parts
     texts = [
         f"{horizon} ahead: " + "; ".join(f"`{name}` {as_error(rows[name].errors[game][horizon])}" for name in names)

@@ -15,6 +15,7 @@ from matplotlib import pyplot as plt
 
 from worldmodels.config.simulator_blocks import PlotSimulatorsBlock, simulator_modules
 from worldmodels.config.simulator_experiments import HORIZONS, SimulatorEntry
+from worldmodels.figures.agent_returns import read_returns
 from worldmodels.figures.saliency import saliency_rows
 from worldmodels.figures.simulator_films import enlarged
 from worldmodels.figures.simulator_plots import (
@@ -221,15 +222,6 @@ def grouped(paths: list[Path]) -> dict[str, dict[str, list[Path]]]:
     found: dict[str, dict[str, list[Path]]] = {}
     for path in paths:
         found.setdefault(path.parents[3].name, {}).setdefault(path.parent.name, []).append(path)
-    return found
-
-
-def read_returns(path: Path) -> dict[str, dict[int, list[float]]]:
-    """Returns of every game, by policy and chain period."""
-    found: dict[str, dict[int, list[float]]] = {}
-    with path.open(newline="") as file:
-        for row in csv.DictReader(file):
-            found.setdefault(row["policy"], {}).setdefault(int(row["chain_period"]), []).append(float(row["return"]))
     return found
 
 
