@@ -210,6 +210,23 @@ def test_figures_compare_rows_that_differ_in_one_thing():
     ]
 
 
+def test_stages_of_a_curriculum_have_a_figure_of_their_own():
+    """They are rows of the table, and would only crowd the other figures."""
+    name, rows = "atari-acvp-smoke", ("acvp-recurrent.1-step", "acvp-recurrent.3-step", "acvp-recurrent.5-step")
+    options = CONFIG.simulator_experiments[name]
+    assert options.stages == [*rows, "acvp-recurrent"]
+    assert options.pictured == [row for row in options.scored if row not in rows]
+    shown = {
+        figure: [path.split("/")[-2] for path in next(iter(figure_inputs(CONFIG, name, figure).values()))]
+        for figure in ("stages", "error", "strip-ms-pacman", "actions-ms-pacman")
+    }
+    assert shown["stages"] == options.stages
+    assert shown["error"] == shown["strip-ms-pacman"] == options.pictured
+    assert shown["actions-ms-pacman"] == ["acvp-recurrent", "acvp-feed-forward", "acvp-paper", "acvp-compression"]
+    assert CONFIG.simulator_experiments["simulators-laptop"].stages == []
+    assert "stages" not in figure_names(CONFIG, "simulators-laptop")
+
+
 def test_error_against_frames_is_drawn_of_the_trainings_own_numbers():
     points = [
         (100.0, [errors_of(0.004), errors_of(0.006, seed=1)]),

@@ -40,13 +40,13 @@ def test_paper_scale_is_planned(checkout):
 
 
 def test_curricula_are_chains_of_jobs(checkout):
-    """Oh's networks on five games: four stages or three, of which the last is scored; `compression` goes on from `paper`'s first."""
+    """Oh's networks on five games: four stages or three, of which the last is scored, or all; `compression` goes on from `paper`'s first."""
     planned = checkout.planned("results/atari-acvp/table.csv")
     assert planned == {
         "train_agent": 5,
         "collect_atari": 5 * 11,
         "train_simulator": 5 * (3 * 4 + 3 + 2 * 3 + 2),
-        "evaluate_simulator": 5 * 8,
+        "evaluate_simulator": 5 * (2 * 4 + 6),
         "tabulate_simulators": 1,
     }
 
@@ -110,18 +110,23 @@ def test_one_command_makes_every_product(checkout):
     assert "results/data/atari-smoke-pong/test-000.h5" in record["inputs"]
 
     chained = list(csv.DictReader((checkout.folder / "results/atari-acvp-smoke/table.csv").open()))
+    stages = ["acvp-recurrent.1-step", "acvp-recurrent.3-step", "acvp-recurrent.5-step"]
     assert [row["simulator"] for row in chained] == [
+        *stages,
         *("acvp-recurrent", "acvp-feed-forward", "acvp-no-action", "acvp-perceptron", "acvp-paper", "acvp-compression"),
         *("vae-mdn-rnn", "copy-last", "mean-frame"),
     ]
-    assert (checkout.folder / "results/atari-acvp-smoke/figures/actions-ms-pacman.svg").stat().st_size > 2000
+    for name in ("actions-ms-pacman", "stages"):
+        assert (checkout.folder / f"results/atari-acvp-smoke/figures/{name}.svg").stat().st_size > 2000
     assert all(
         float(row[f"steps_per_second_{batch}"]) > 0 for row in chained for batch in ("1", "1_drawn", "4", "4_drawn")
     )
     copied = chained[-2]
     assert copied["error_1"] == copied["copy_last_1"] and copied["parameters"] == copied["training_updates"] == "0"
-    assert [row["training_updates"] for row in chained[:2]] == ["8", "2"], "four stages of two updates; one"
-    assert int(chained[5]["operations"]) < int(chained[4]["operations"]), "compression imagines without drawing"
+    assert [row["training_updates"] for row in chained[:5]] == ["2", "4", "6", "8", "2"], (
+        "up to four stages of two updates; one"
+    )
+    assert int(chained[8]["operations"]) < int(chained[7]["operations"]), "compression imagines without drawing"
 
     assert checkout.planned("smoke_simulators") == {}
     checkout.edit("config.yaml", "sequences: 6, horizon: 50", "sequences: 5, horizon: 50")

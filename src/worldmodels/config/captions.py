@@ -32,6 +32,7 @@ SIMULATOR_FIGURE_TITLES = {
     "actions": "How alike the actions are",
     "schemes": "Error by how training mixes real and predicted frames",
     "frames": "Error against frames seen in training",
+    "stages": "Error by stage of the curriculum",
     "agent": "Score of an agent inside simulators",
     "saliency": "What the agent looks at",
 }

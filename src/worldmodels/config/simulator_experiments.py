@@ -220,6 +220,24 @@ class SimulatorExperiment(Options):
         return {name: entry for name, entry in self.simulators.items() if entry.scored}
 
     @property
+    def pictured(self) -> list[str]:
+        """The rows that figures and films show: earlier stages of curricula are left out, being almost alike."""
+        return [name for name in self.scored if self._whole_curriculum(name) is None]
+
+    @property
+    def stages(self) -> list[str]:
+        """The rows of each curriculum whose stages are all scored, first stage first."""
+        scored_apart = {self._whole_curriculum(name) for name in self.scored}
+        return [name for name in self.scored if {name, self._whole_curriculum(name)} & (scored_apart - {None})]
+
+    def _whole_curriculum(self, name: str) -> str | None:
+        """The simulator of which this one is an earlier stage."""
+        whole, _, stage = name.rpartition(".")
+        entry = self.simulators[name]
+        same = whole in self.simulators and entry.curriculum == self.simulators[whole].curriculum
+        return whole if same and entry.curriculum and entry.stage == stage else None
+
+    @property
     def schemes(self) -> list[str]:
         """The most rows that differ in nothing but how their training mixes real and predicted frames; none where there is one."""
         groups = [self._longest_of_each_scheme(names) for names in self._alike("scheme", "updates")]

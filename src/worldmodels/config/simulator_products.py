@@ -23,13 +23,19 @@ from worldmodels.errors import UserError
 def figure_names(config: Config, experiment: str) -> list[str]:
     """Figures of an experiment: curves of all games, and a strip of frames for each; where actions have factors, how alike.
 
-    Where an agent sees predicted frames, what it looks at. Rows that differ in one thing alone have a figure of it: how training mixes frames, or how long it was.
+    Where an agent sees predicted frames, what it looks at. Rows that differ in one thing alone have a figure of it: how training mixes frames, how long it was, or which
+    stage of a curriculum they are.
     """
     options = simulator_experiment(config, experiment)
     factored = any(has_action_factors(entry) for entry in options.scored.values())
     watched = options.agent_play is not None and max(options.agent_play.chain_periods) > 1
     kinds = ("strip", *(("actions",) if factored else ()), *(("saliency",) if watched else ()))
-    asked = {"schemes": options.schemes, "frames": options.budgets, "agent": options.agent_play}
+    asked = {
+        "schemes": options.schemes,
+        "frames": options.budgets,
+        "stages": options.stages,
+        "agent": options.agent_play,
+    }
     there = [figure for figure, reason in asked.items() if reason]
     return [
         "error",
@@ -77,9 +83,10 @@ def figure_inputs(config: Config, experiment: str, figure: str) -> dict[str, lis
     errors = partial(_of_rows, config, experiment, ERRORS)
     budgets = [name for names in options.budgets for name in names]
     of_all_games = {
-        "error": lambda: {"errors": errors([*options.scored])},
-        "speed": lambda: {"errors": errors([*options.scored]), "speed": speed},
+        "error": lambda: {"errors": errors(options.pictured)},
+        "speed": lambda: {"errors": errors(options.pictured), "speed": speed},
         "schemes": lambda: {"errors": errors(options.schemes)},
+        "stages": lambda: {"errors": errors(options.stages)},
         "frames": lambda: {
             "errors": errors(budgets),
             "weights": _of_rows(config, experiment, "weights.safetensors", budgets),
@@ -108,16 +115,23 @@ def _of_rows(config: Config, experiment: str, name: str, rows: list[str]) -> lis
     return [path for path in simulator_files(config, experiment, name) if path.split("/")[-2] in rows]
 
 
-def factored_weights(config: Config, experiment: str, game: str) -> list[str]:
-    """The simulators of one game and of the first training seed whose actions have factors."""
+def pictured_weights(config: Config, experiment: str, game: str) -> list[str]:
+    """The simulators of one game and of the first training seed that pictures show."""
     files = simulator_files(config, experiment, "weights.safetensors", game, only_first=True)
-    entries = simulator_experiment(config, experiment).scored.values()
-    return [path for path, entry in zip(files, entries, strict=True) if has_action_factors(entry)]
+    options = simulator_experiment(config, experiment)
+    return [path for path, name in zip(files, options.scored, strict=True) if name in options.pictured]
+
+
+def factored_weights(config: Config, experiment: str, game: str) -> list[str]:
+    """Those of them whose actions have factors."""
+    options = simulator_experiment(config, experiment)
+    weights = zip(pictured_weights(config, experiment, game), options.pictured, strict=True)
+    return [path for path, name in weights if has_action_factors(options.simulators[name])]
 
 
 def shown_inputs(config: Config, experiment: str, game: str) -> dict[str, list[str]]:
     """What pictures of one game are made from: its simulators of the first training seed, and held-out frames."""
     return {
-        "weights": simulator_files(config, experiment, "weights.safetensors", game, only_first=True),
+        "weights": pictured_weights(config, experiment, game),
         "shards": test_shards(config, experiment, game),
     }

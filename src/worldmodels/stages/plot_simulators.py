@@ -82,6 +82,7 @@ class PlotSimulators(Stage):
             drawings = {
                 "error": self.error,
                 "schemes": self.error,
+                "stages": self.error,
                 "frames": self.error_and_frames,
                 "speed": self.error_and_speed,
                 "training": self.training,
@@ -187,7 +188,7 @@ class PlotSimulators(Stage):
         by_game, options = grouped(self.metrics), self.block().experiment
         drawn, axes = panels(list(by_game))
         for game, simulators in by_game.items():
-            shown = [name for name in simulators if name in options.scored and options.simulators[name].learns]
+            shown = [name for name in simulators if name in options.pictured and options.simulators[name].learns]
             chains = {name: options.chain(name) for name in shown}
             seeds = {name: zip(*(simulators[one] for one in chain), strict=True) for name, chain in chains.items()}
             plot_losses(
