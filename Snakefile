@@ -7,7 +7,8 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.utils import min_version
 
-from worldmodels.config import atari_blocks, dag, jobs
+from worldmodels.config import atari_blocks, dag
+from worldmodels.config import job as job_parts
 from worldmodels.config.load import experiment_options, load_config, read_yaml
 from worldmodels.errors import UserError
 

@@ -12,6 +12,7 @@ from worldmodels.agent_policy import DisturbedAgent, agent_player
 from worldmodels.benchmarks.driving import fresh_world_model
 from worldmodels.config import dag, jobs
 from worldmodels.config.datasets import AgentPolicy, RandomControllerPolicy, ShardOptions
+from worldmodels.config.job import AGENT_POLICY
 from worldmodels.config.load import load_config
 from worldmodels.config.models import ControllerOptions
 from worldmodels.config.tasks import CarRacingOptions, TakeCoverOptions
@@ -149,6 +150,6 @@ def test_its_files_are_inputs_and_its_code_counts_only_there():
     shard = made["results/data/carracing-agent-laptop/000.h5"]
     assert shard.inputs == tuple(dag.policy_files(config, config.datasets["carracing-agent-laptop"]).values())
     assert all(path in made for path in shard.inputs), "status must know who makes the agent"
-    assert jobs.AGENT_POLICY in shard.modules
+    assert AGENT_POLICY in shard.modules
     blind = next(job for job in jobs.experiment_jobs(config, "carracing-laptop") if job.stage == "collect_rollouts")
-    assert blind.inputs == () and jobs.AGENT_POLICY not in blind.modules
+    assert blind.inputs == () and AGENT_POLICY not in blind.modules

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from worldmodels.config import blocks, dag, jobs
+from worldmodels.config import blocks, dag, job, jobs
 from worldmodels.config.jobs import experiment_jobs
+from worldmodels.config.key_places import config_key
 from worldmodels.config.load import experiment_options, load_config, read_yaml
 from worldmodels.errors import UserError
 
@@ -297,21 +298,21 @@ def test_films_show_the_dreams_that_their_controller_evolved_in(raw):
     place = {"experiment": "carracing-dream"}
     config = load_config(raw)
     assert dag.film_variant(config, "carracing-dream") == "dream-dropout"
-    block = jobs.stage_block(config, "film", place)
+    block = job.stage_block(config, "film", place)
     assert block.dropout == config.experiments["carracing-dream"].variants["dream-dropout"].dropout == 0.1
     del raw["experiments"]["carracing-dream"]["variants"]["dream-dropout"]
-    assert jobs.stage_block(load_config(raw), "film", place).dropout == 0
+    assert job.stage_block(load_config(raw), "film", place).dropout == 0
     film = next(job for job in jobs.experiment_jobs(config, "carracing-dream") if job.stage == "film")
-    assert jobs.config_key(config, film, "dropout") == "experiments.carracing-dream.variants.dream-dropout.dropout"
+    assert config_key(config, film, "dropout") == "experiments.carracing-dream.variants.dream-dropout.dropout"
 
 
 def test_screen_of_the_reported_scores_may_be_another_than_of_the_data(raw):
     """Then the scores are new, of controllers that are not evolved anew."""
     config = load_config(raw)
     place = {"experiment": "doom-laptop-640x480", "seed": "1", "variant": "tau-1.15"}
-    block = jobs.stage_block(config, "evaluate_controller", place)
+    block = job.stage_block(config, "evaluate_controller", place)
     assert block.task.screen_resolution == "640x480"
-    seeds = jobs.stage_block(config, "evaluate_controller", {**place, "experiment": "doom-laptop-seeds"})
+    seeds = job.stage_block(config, "evaluate_controller", {**place, "experiment": "doom-laptop-seeds"})
     assert seeds.task.screen_resolution == "160x120"
     assert dag.controller_folder(config, "doom-laptop-640x480", "tau-1.15", 1).startswith("results/doom-laptop/")
     assert dag.episodes_folder(config, "doom-laptop-640x480", "random", 1).startswith("results/doom-laptop-640x480/")

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from toy_project import CONFIG, ToyProject, wait_for
 
-from worldmodels.config.jobs import config_key, experiment_jobs
+from worldmodels.config.jobs import experiment_jobs
+from worldmodels.config.key_places import config_key
 from worldmodels.config.load import load_config
 from worldmodels.provenance import PACKAGE_FOLDER, provenance_path
 from worldmodels.runtime.files import read_json, write_json

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from worldmodels.config.jobs import Job, experiment_jobs
+from worldmodels.config.job import Job
+from worldmodels.config.jobs import experiment_jobs
 from worldmodels.config.load import load_config
 from worldmodels.data.latents import Latents, write_latents
 from worldmodels.provenance import code_fingerprint, record_provenance

@@ -1,5 +1,5 @@
 # What the rules ask of the configuration: paths, config blocks, code fingerprints. The logic lives in
-# worldmodels.config.dag and worldmodels.config.jobs and is tested there; these functions only fit it to Snakemake.
+# worldmodels.config.dag and worldmodels.config.job and is tested there; these functions only fit it to Snakemake.
 import functools
 import re
 import shlex
@@ -52,7 +52,7 @@ def dataset_of(experiment):
 
 @clear_errors
 def dataset_options(name):
-    return jobs.dataset_options(CONFIG, name)
+    return job_parts.dataset_options(CONFIG, name)
 
 
 def dataset_shards(wildcards):
@@ -137,7 +137,7 @@ def first_shard(wildcards):
 
 @clear_errors
 def is_random(wildcards):
-    return jobs.variant_options(CONFIG, wildcards.experiment, wildcards.variant).policy == "random"
+    return job_parts.variant_options(CONFIG, wildcards.experiment, wildcards.variant).policy == "random"
 
 
 @clear_errors
@@ -204,7 +204,7 @@ def stage_config(stage):
 
     @clear_errors
     def block(wildcards):
-        return jobs.stage_block(CONFIG, stage, dict(wildcards.items())).canonical_json()
+        return job_parts.stage_block(CONFIG, stage, dict(wildcards.items())).canonical_json()
 
     return block
 
@@ -232,8 +232,8 @@ def code_of(stage):
 
     @clear_errors
     def fingerprint(wildcards):
-        block = jobs.stage_block(CONFIG, stage, dict(wildcards.items()))
-        return cached_fingerprint(*jobs.stage_modules(stage, block))
+        block = job_parts.stage_block(CONFIG, stage, dict(wildcards.items()))
+        return cached_fingerprint(*job_parts.stage_modules(stage, block))
 
     return fingerprint
 
@@ -288,7 +288,7 @@ def require_room():
     """Stop before the first job where the data sets that are to be collected do not fit on the disk."""
     collecting = ("collect_rollouts", "collect_atari")
     wanted = [job for job in workflow.dag.needrun_jobs() if job.rule.name in collecting]
-    needed = sum(jobs.stage_block(CONFIG, job.rule.name, dict(job.wildcards.items())).stored_bytes for job in wanted)
+    needed = sum(job_parts.stage_block(CONFIG, job.rule.name, dict(job.wildcards.items())).stored_bytes for job in wanted)
     require_disk(Path("results"), needed, f"collecting {len(wanted)} shards")
 
 

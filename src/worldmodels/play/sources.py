@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from worldmodels.config import dag, jobs, simulator_files
+from worldmodels.config import dag, job, simulator_files
 from worldmodels.config.atari_blocks import atari_dataset, game_label
 from worldmodels.config.experiments import Config
 from worldmodels.config.load import experiment_options, nearest, simulator_experiment
@@ -76,7 +76,7 @@ def _world_model(config: Config, request: Request, closing: ExitStack) -> Playab
         if not path.exists():
             raise UserError(f"{path} is not built: snakemake --cores all {path}")
     loaded = load_world_model_files(Path(paths["vae"]), Path(paths["mdn_rnn"]), latents, CPU)
-    task = _reported(jobs.dataset_options(config, options.dataset).task)
+    task = _reported(job.dataset_options(config, options.dataset).task)
     real = closing.enter_context(RealView(task)) if request.real else None
     own = options.variants[shown]
     # An M without a reward head gives 1 for every step: that is Doom's reward, and no other game's.

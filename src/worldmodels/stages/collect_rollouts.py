@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from worldmodels.config.blocks import CollectRolloutsBlock
 from worldmodels.config.datasets import AgentPolicy, ShardOptions
-from worldmodels.config.jobs import stage_modules
+from worldmodels.config.job import stage_modules
 from worldmodels.data.collection import Player, blind_player, collect_shard
 from worldmodels.envs.games import load_task
 from worldmodels.stages.stage import Shard, Stage, input_file, output_file

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from worldmodels.config.jobs import FILES
+from worldmodels.config.job import FILES
 from worldmodels.runtime.progress import clock
 from worldmodels.status.activity import Activity
 from worldmodels.status.staleness import ABSENT, Change, Staleness

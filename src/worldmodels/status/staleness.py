@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from worldmodels.config.experiments import Config
-from worldmodels.config.jobs import Job, config_key
+from worldmodels.config.job import Job
+from worldmodels.config.key_places import config_key
 from worldmodels.provenance import Fingerprint, code_fingerprint, library_versions, read_provenance
 
 ABSENT = "absent"

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from worldmodels.config.experiments import Config
-from worldmodels.config.jobs import Job, experiment_jobs
+from worldmodels.config.job import Job
+from worldmodels.config.jobs import experiment_jobs
 from worldmodels.runtime.state import lock_is_held, state_key, work_facts
 from worldmodels.status.activity import (
     Activity,
