@@ -288,7 +288,9 @@ def require_room():
     """Stop before the first job where the data sets that are to be collected do not fit on the disk."""
     collecting = ("collect_rollouts", "collect_atari")
     wanted = [job for job in workflow.dag.needrun_jobs() if job.rule.name in collecting]
-    needed = sum(job_parts.stage_block(CONFIG, job.rule.name, dict(job.wildcards.items())).stored_bytes for job in wanted)
+    needed = sum(
+        job_parts.stage_block(CONFIG, job.rule.name, dict(job.wildcards.items())).stored_bytes for job in wanted
+    )
     require_disk(Path("results"), needed, f"collecting {len(wanted)} shards")
 
 
