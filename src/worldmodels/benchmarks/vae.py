@@ -15,7 +15,7 @@ from worldmodels.data.rollouts import RolloutFrames, ShardFacts, write_shard
 from worldmodels.models.vae import ConvVAE, observations_from_frames, vae_loss
 from worldmodels.runtime.device import autocast, has_fast_bf16, matmul_dtype, set_threads
 from worldmodels.runtime.processor import available_cores
-from worldmodels.runtime.workers import work_side_by_side
+from worldmodels.runtime.workers import work_side_by_side, workers_on
 from worldmodels.seeds import generator
 from worldmodels.stages.encode_latents import BATCH_FRAMES, encode_batches
 
@@ -92,7 +92,7 @@ def measure_encoding() -> dict[str, Any]:
                 vae.encode(observations)
 
         def bare() -> None:
-            consume(work_side_by_side(forward, range(ENCODED_FRAMES // BATCH_FRAMES), cpu))
+            consume(work_side_by_side(forward, range(ENCODED_FRAMES // BATCH_FRAMES), workers_on(cpu)))
 
         def shared() -> None:
             for _ in range(ENCODED_FRAMES // BATCH_FRAMES):

@@ -11,6 +11,8 @@ from typing import TypeVar
 
 import torch
 
+from worldmodels.runtime.device import set_threads
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 AHEAD = 2
@@ -24,17 +26,14 @@ def workers_on(device: torch.device) -> int:
     return min(torch.get_num_threads(), MOST_WORKERS) if device.type == "cpu" else 1
 
 
-def work_side_by_side(
-    function: Callable[[Item], Result], items: Iterable[Item], device: torch.device
-) -> Iterator[Result]:
-    """Yield function(item) in order, worked by `workers_on(device)` threads. On a CPU torch works in each with one thread.
+def work_side_by_side(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
+    """Yield function(item) in order, worked by so many threads, in each of which torch uses one core.
 
     Items are made in the calling thread, a few ahead of their turn. What making or working one raises is raised here.
     """
     before = torch.get_num_threads()
-    workers = workers_on(device)
     waiting: deque[Future[Result]] = deque()
-    pool = ThreadPoolExecutor(workers, "worker", initializer=torch.set_num_threads, initargs=(1,))
+    pool = ThreadPoolExecutor(workers, "worker", initializer=set_threads, initargs=(1,))
     try:
         for item in items:
             waiting.append(pool.submit(function, item))

@@ -10,8 +10,7 @@ state and restart = 1 (or, where the starts have states, within an episode); it 
 after `max_steps`. Reward is 1 for every step, or what M says where it has a reward head (Wellmer & Kwok 2021).
 """
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,7 +22,7 @@ from worldmodels.config.models import ControllerOptions, MDNRNNOptions
 from worldmodels.models.controller import controller_size, split_weights, squash
 from worldmodels.models.mdn_rnn import MDNRNN, LSTMState, sample_mixture, split_outputs
 from worldmodels.models.world_model import StartLatents
-from worldmodels.runtime.device import set_threads
+from worldmodels.runtime.workers import work_side_by_side
 from worldmodels.simulators.noise import RowStreams, Words
 
 COMPACT_EVERY = 8
@@ -83,16 +82,12 @@ def dream_returns(
         for values, own in zip(scores, part, strict=True):
             values[share] = own
 
-    run_shares(dream, dreams, torch.get_num_threads() if mdn_rnn.bias.device.type == "cpu" else 1)
-    return DreamScores(*(values.reshape(shape) for values in scores))
-
-
-def run_shares(dream: Callable[[np.ndarray], None], dreams: np.ndarray, threads: int) -> None:
-    """Call `dream` with shares of `dreams`, at most one for each thread."""
+    threads = torch.get_num_threads() if mdn_rnn.bias.device.type == "cpu" else 1
     shares = max(1, min(threads, len(dreams) // SMALLEST_SHARE))
-    with ThreadPoolExecutor(shares, initializer=set_threads, initargs=(1,)) as pool:
-        # Neighbours are rollouts of one member and last about as long: dealt out, they make shares of equal work.
-        list(pool.map(dream, [dreams[first::shares] for first in range(shares)]))
+    # Neighbours are rollouts of one member and last about as long: dealt out, they make shares of equal work.
+    for _ in work_side_by_side(dream, [dreams[first::shares] for first in range(shares)], shares):
+        pass
+    return DreamScores(*(values.reshape(shape) for values in scores))
 
 
 @torch.inference_mode()

@@ -103,7 +103,7 @@ def encode_batches(vae: ConvVAE, frames: RolloutFrames, dtype: torch.dtype, firs
     """Posteriors (B, 2 Z) of all frames from `first` on, BATCH_FRAMES at a time; the next batches are read meanwhile."""
     starts = range(first, len(frames), BATCH_FRAMES)
     batches = (frames.read(start, min(start + BATCH_FRAMES, len(frames))) for start in starts)
-    return work_side_by_side(lambda batch: encode(vae, batch, dtype), batches, vae.mean.weight.device)
+    return work_side_by_side(lambda batch: encode(vae, batch, dtype), batches, workers_on(vae.mean.weight.device))
 
 
 @torch.inference_mode()
