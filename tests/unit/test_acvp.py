@@ -110,8 +110,22 @@ def test_actions_with_the_same_factors_are_alike_and_opposite_ones_unlike():
     layer = FactoredTransform(5, ACTIONS, 2)
     with torch.no_grad():
         layer.acting.weight.copy_(torch.tensor([[1.0, 2.0, -1.0], [1.0, 2.0, -1.0]]))
+        layer.acting.bias.zero_()
     expected = torch.tensor([[1.0, 1, -1], [1, 1, -1], [-1, -1, 1]])
     torch.testing.assert_close(factor_similarity(layer), expected)
+
+
+def test_likeness_of_actions_is_of_what_the_memory_is_multiplied_with():
+    """Biases and the activation count: (2, 0), (1, 1) and (0, 0) after a bias of 1 are (3, 1), (2, 2) and (1, 1)."""
+    for layer in (FactoredTransform(5, ACTIONS, 2), GatedFeatures(5, ACTIONS, 2, "leaky-relu")):
+        with torch.no_grad():
+            layer.acting.weight.copy_(torch.tensor([[2.0, 1.0, 0.0], [0.0, 1.0, 0.0]]))
+            layer.acting.bias.fill_(1.0)
+        cosines = factor_similarity(layer)
+        assert float(cosines[1, 2]) == pytest.approx(1) and float(cosines[0, 1]) == pytest.approx(8 / (80**0.5))
+    with torch.no_grad():
+        layer.acting.bias.fill_(-1.0)  # (1, -1) becomes (1, -0.1), and (-1, -1) is (-0.1, -0.1)
+    assert float(factor_similarity(layer)[0, 2]) == pytest.approx(-0.09 / (1.01 * 0.02) ** 0.5)
 
 
 def test_gating_before_the_lstm_is_the_formula():

@@ -47,6 +47,24 @@ def test_interval_covers_the_truth_about_as_often_as_it_says():
     assert hits >= 50
 
 
+def test_training_seeds_that_add_nothing_do_not_narrow_the_interval():
+    """Simulators are scored on the same sequences whatever their training seed: a hard sequence is hard for all."""
+    errors = np.random.default_rng(4).exponential(10, 200)
+    (low, high), same = summarise([errors])[2:4], summarise([errors] * 3, same_episodes=True)
+    assert (same.low, same.high) == pytest.approx((low, high), rel=0.01)
+    assert summarise([errors] * 3).high - summarise([errors] * 3).low < 0.7 * (high - low)
+
+
+def test_interval_over_seeds_and_the_same_episodes_covers_the_truth():
+    """Scores are an episode's difficulty, an agent's skill and chance; with ten agents the bootstrap is about right."""
+    rng, hits = np.random.default_rng(5), 0
+    for _ in range(60):
+        scores = rng.normal(0, 5, 60) + rng.normal(0, 2, (10, 1)) + rng.normal(0, 1, (10, 60))
+        summary = summarise(scores, same_episodes=True)
+        hits += summary.low <= 0 <= summary.high
+    assert hits >= 50
+
+
 def test_same_scores_same_interval():
     scores = [[1.0, 2.0, 5.0], [2.0, 3.0]]
     assert summarise(scores) == summarise(scores)

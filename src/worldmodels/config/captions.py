@@ -184,7 +184,7 @@ def _frames_of(name: str, dataset: AtariDatasetOptions, options: SimulatorExperi
 
 def _training_budget(options: SimulatorExperiment) -> str:
     """Updates and windows of the simulators in the table, over all stages of their trainings."""
-    chains = [[options.simulators[stage] for stage in options.chain(name)] for name in options.scored]
+    chains = [[options.simulators[stage] for stage in options.chain(name)] for name in options.pictured]
     trained = [[one for one in chain if one.learns] for chain in chains]
     stages = [one for chain in trained for one in chain]
     if not stages:

@@ -197,11 +197,12 @@ class SimulatorExperiment(Options):
 
     @model_validator(mode="after")
     def agent_can_see(self) -> Self:
-        """An agent acts in rows of the table that are trained and whose frames look like those that it learned on."""
+        """An agent acts in rows of the table whose frames look like those that it learned on, and change with what is seen."""
         for name in self.agent_play.simulators if self.agent_play else ():
             if name not in self.scored:
                 raise ValueError(f"agent_play.simulators has '{name}', but the rows are {', '.join(self.scored)}")
-            if not self.simulators[name].learns or self.simulators[name].model.pixels == "two-class":
+            entry = self.simulators[name]
+            if not (entry.learns or entry.copies) or entry.model.pixels == "two-class":
                 raise ValueError(
                     f"agent_play.simulators has '{name}', which shows no frames that an agent could play by"
                 )
@@ -221,7 +222,7 @@ class SimulatorExperiment(Options):
 
     @property
     def pictured(self) -> list[str]:
-        """The rows that figures and films show: earlier stages of curricula are left out, being almost alike."""
+        """The rows that figures and films show: earlier stages of curricula, which would crowd them, have a figure of their own."""
         return [name for name in self.scored if self._whole_curriculum(name) is None]
 
     @property
@@ -313,7 +314,7 @@ def _stages(name: str, shared: Any, own: Any, before: Mapping[str, Any]) -> dict
     rows: dict[str, Any] = {}
     for stage in order[first : order.index(last) + 1]:
         label = name if stage == last else f"{name}.{stage}"
-        row = own.get("scored", True) if stage == last else own.get("score_stages", False)
+        row = written.get("scored", True) if stage == last else written.get("score_stages", False)
         placed = {"stage": stage, "after": after, "scored": row}
         rows[label] = _completed(shared, {**own, **placed})
         after = label

@@ -7,21 +7,19 @@ import argparse
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from worldmodels.config.experiments import Config, ExperimentOptions
 from worldmodels.config.load import load_config
 from worldmodels.config.simulator_experiments import SimulatorExperiment
+from worldmodels.config.simulator_files import errors_owner
 from worldmodels.errors import UserError
 from worldmodels.figures.claims import PAPERS, Claim, Paper
 from worldmodels.figures.judgement import Answer, Row, Test, read_rows
-from worldmodels.figures.simulator_judgement import (
-    SimulatorScores,
-    SimulatorTest,
-    answers,
-    read_simulator_scores,
-)
+from worldmodels.figures.simulator_judgement import SimulatorTest, answers
+from worldmodels.figures.simulator_scores import SimulatorScores, read_simulator_scores
 from worldmodels.runtime.files import write_text
 
 REPOSITORY = Path(__file__).parents[3]
@@ -35,7 +33,8 @@ INTRODUCTION = """\
 
 Every claim of the papers that this project is about, beside what our runs say. Ours are means with 95 % intervals: of
 real scores the bootstrap over training seeds and episodes, with one training seed over episodes only; of scores in the
-dream over episodes.
+dream over episodes. Errors of simulators are compared by their differences on the same held-out sequences, which are known better than
+either error.
 
 - **reproduced**, **better**, **partly**, **not**: only at the paper's scale. A number is reproduced when our interval
   contains the paper's mean, better when it lies above, partly when our mean is at least 80 % of it. A statement is
@@ -104,7 +103,9 @@ def read_reports(folder: Path, config: Config) -> dict[str, Rows]:
             raise UserError(f"{path} belongs to no experiment of config.yaml. Remove its folder, or name it there.")
     wanted = [name for name, options in known.items() if name in found and options.scale != "smoke"]
     return {
-        name: read_simulator_scores(found[name]) if name in config.simulator_experiments else read_rows(found[name])
+        name: read_simulator_scores(found[name], partial(errors_owner, config, name))
+        if name in config.simulator_experiments
+        else read_rows(found[name])
         for name in wanted
     }
 

@@ -1,109 +1,18 @@
 """How a claim about simulators is tested on the rows of an experiment's table.csv: orders of errors, game by game.
 
-Intervals decide within a game, as in judgement.py. Over several games a statement holds where it holds in more than half of
+Intervals decide within a game, as in judgement.py: those of differences on the same sequences, since a sequence that is hard for one
+simulator is hard for the others. Over several games a statement holds where it holds in more than half of
 them, does not hold where it does not in more than half, and is unclear otherwise; the count is given.
 """
 
-import csv
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from worldmodels.errors import UserError
-from worldmodels.figures.agent_returns import read_returns
+import numpy as np
+
 from worldmodels.figures.judgement import Answer, Holds, Score, above, together
-from worldmodels.figures.simulator_tables import THOUSANDTHS
-from worldmodels.figures.statistics import summarise
-
-Errors = Mapping[str, Mapping[int, Score]]
-"""By game and horizon."""
-
-
-class Played(NamedTuple):
-    """How an agent plays a game while it sees what a simulator imagines."""
-
-    random: Score  # of uniform actions
-    agent: Mapping[int, Score]  # by chain period: steps from one real frame to the next
-
-
-class SimulatorScores(NamedTuple):
-    """All rows of a table that are of one simulator."""
-
-    simulator: str
-    errors: Errors  # in thousandths
-    copy_last: Mapping[str, Mapping[int, float]]
-    sequences: int
-    seeds: int
-    verdict: str
-    scale: str
-    played: Mapping[str, Played] = {}  # by game, where an agent acted inside it
-
-    @property
-    def basis(self) -> str:
-        """What its numbers rest on."""
-        games = len(self.errors)
-        return f"{self.sequences:,} held-out sequences a game, {games} game{'s' if games > 1 else ''}"
-
-    def numbers(self) -> Iterator[tuple[str, str]]:
-        """Name and value of each number that papers cite."""
-        for game, errors in self.errors.items():
-            yield from ((f"{game} error {horizon}", f"{error.mean:.4g}") for horizon, error in errors.items())
-
-
-def read_simulator_scores(path: Path) -> dict[str, SimulatorScores]:
-    """The rows of a table.csv, by simulator, with what agents scored inside them, which lies in folders beside it.
-
-    Raises UserError for another file.
-    """
-    with path.open(newline="") as file:
-        lines = list(csv.DictReader(file))
-    groups: dict[str, list[dict[str, str]]] = {}
-    try:
-        for line in lines:
-            groups.setdefault(line["simulator"], []).append(line)
-        return {
-            name: _scores(name, group)._replace(played=_played(path.parent, name, group))
-            for name, group in groups.items()
-        }
-    except (KeyError, ValueError) as error:
-        raise UserError(f"{path} is not a table of simulators ({error}). Copy it from results/ again.") from None
-
-
-def _scores(name: str, lines: Sequence[Mapping[str, str]]) -> SimulatorScores:
-    horizons = [int(column.removeprefix("error_")) for column in lines[0] if column.removeprefix("error_").isdigit()]
-    errors: dict[str, dict[int, Score]] = {}
-    copied: dict[str, dict[int, float]] = {}
-    for line in lines:
-        known = [horizon for horizon in horizons if line[f"error_{horizon}"]]
-        columns = ("error", "error_low", "error_high")
-        errors[line["game"]] = {
-            h: Score(*(THOUSANDTHS * float(line[f"{column}_{h}"]) for column in columns)) for h in known
-        }
-        copied[line["game"]] = {h: THOUSANDTHS * float(line[f"copy_last_{h}"]) for h in known}
-    first = lines[0]
-    counts = int(first["sequences"]), int(first["training_seeds"])
-    return SimulatorScores(name, errors, copied, *counts, first["verdict"], first["scale"])
-
-
-def _played(folder: Path, name: str, lines: Sequence[Mapping[str, str]]) -> dict[str, Played]:
-    """What agents scored inside one simulator, over all training seeds."""
-    found = {}
-    for game in (line["game"] for line in lines):
-        seeds = [read_returns(path) for path in sorted(folder.glob(f"{game}/seed-*/agent/{name}.csv"))]
-        if seeds:
-            random = _score([seed["random"][1] for seed in seeds])
-            periods = sorted(seeds[0]["agent"])
-            found[game] = Played(
-                random, {period: _score([seed["agent"][period] for seed in seeds]) for period in periods}
-            )
-    return found
-
-
-def _score(groups: Sequence[Sequence[float]]) -> Score:
-    summary = summarise(groups)
-    return Score(summary.mean, summary.low, summary.high)
-
+from worldmodels.figures.simulator_scores import SimulatorScores, mean_with_interval
 
 Rows = Mapping[str, SimulatorScores]
 
@@ -120,12 +29,14 @@ class ErrorFalls(NamedTuple):
         return self.order
 
     def judge(self, rows: Rows) -> Answer:
-        """Does each interval lie above the next?"""
-        parts = {}
-        for game in _asked(self, rows):
-            errors = [[rows[name].errors[game][horizon] for name in self.order] for horizon in self.horizons]
-            pairs = [pair for line in errors for pair in zip(line[:-1], line[1:], strict=True)]
-            parts[game] = together([above(one, other.low, other.high) for one, other in pairs])
+        """Does each error lie above the next?"""
+        pairs = [*zip(self.order[:-1], self.order[1:], strict=True)]
+        parts = {
+            game: together(
+                [is_lower(rows[better], rows[worse], game, h) for h in self.horizons for worse, better in pairs]
+            )
+            for game in _asked(self, rows)
+        }
         return _answer(self.order, self.horizons, rows, parts)
 
 
@@ -142,12 +53,12 @@ class LowerError(NamedTuple):
         return self.better, self.worse
 
     def judge(self, rows: Rows) -> Answer:
-        """Do the intervals part?"""
+        """Does the difference leave no doubt?"""
         return ErrorFalls((self.worse, self.better), (self.horizon,), self.games).judge(rows)
 
 
 class GainsShrink(NamedTuple):
-    """From the first to the second simulator the error falls by more than from the second to the third."""
+    """The error falls from the first simulator to the second, and by more than from the second to the third."""
 
     order: tuple[str, str, str]
     horizon: int
@@ -157,13 +68,12 @@ class GainsShrink(NamedTuple):
         return self.order
 
     def judge(self, rows: Rows) -> Answer:
-        """Is the difference of the two gains above zero? Its interval takes the three errors as independent."""
+        """Are the first gain, and the difference of the two gains, above zero?"""
+        first, second, third = (rows[name] for name in self.order)
         parts = {}
-        for game in rows[self.order[0]].errors:
-            first, second, third = (rows[name].errors[game][self.horizon] for name in self.order)
-            difference = first.mean - 2 * second.mean + third.mean
-            half = math.hypot(_half(first), 2 * _half(second), _half(third))
-            parts[game] = above(Score(difference, difference - half, difference + half), 0, 0)
+        for game in first.errors:
+            difference = _gain_lost(first, second, third, game, self.horizon)
+            parts[game] = together([is_lower(second, first, game, self.horizon), above(difference, 0, 0)])
         return _answer(self.order, (self.horizon,), rows, parts)
 
 
@@ -178,37 +88,87 @@ class BeatsCopy(NamedTuple):
         return (self.simulator,)
 
     def judge(self, rows: Rows) -> Answer:
-        """Is the whole interval below the copy's error?"""
+        """Is it below the copy's error on the same sequences?"""
         row = rows[self.simulator]
-        parts = {}
-        for game, errors in row.errors.items():
-            copies = [Score(*[row.copy_last[game][horizon]] * 3) for horizon in self.horizons]
-            ours = [errors[horizon] for horizon in self.horizons]
-            pairs = zip(copies, ours, strict=True)
-            parts[game] = together([above(copy, one.low, one.high) for copy, one in pairs])
+        parts = {game: together([_below_copy(row, game, horizon) for horizon in self.horizons]) for game in row.errors}
         return _answer((self.simulator,), self.horizons, rows, parts)
 
 
+def is_lower(better: SimulatorScores, worse: SimulatorScores, game: str, horizon: int) -> Holds:
+    """Whether an error lies below another: by the interval of their difference, sequence by sequence, where the raw errors are there.
+
+    Else by whether the table's two intervals part, which takes more of a difference.
+    """
+    raw = _same_sequences([better, worse], game)
+    if raw is not None:
+        lower, higher = (one[:, :, horizon - 1] for one in raw)
+        return above(mean_with_interval(higher - lower), 0, 0)
+    one, other = (scores.errors[game][horizon] for scores in (worse, better))
+    return above(one, other.low, other.high)
+
+
+def _below_copy(row: SimulatorScores, game: str, horizon: int) -> Holds:
+    raw = row.raw.get(game)
+    if raw is not None:
+        return above(mean_with_interval((raw.copy_last - raw.errors)[:, :, horizon - 1]), 0, 0)
+    error, copied = row.errors[game][horizon], row.copy_last[game][horizon]
+    return above(Score(copied, copied, copied), error.low, error.high)
+
+
+def _gain_lost(
+    first: SimulatorScores, second: SimulatorScores, third: SimulatorScores, game: str, horizon: int
+) -> Score:
+    """By how much less the error falls from the second to the third than from the first to the second."""
+    raw = _same_sequences([first, second, third], game)
+    if raw is not None:
+        errors = [one[:, :, horizon - 1] for one in raw]
+        return mean_with_interval(errors[0] - 2 * errors[1] + errors[2])
+    one, two, three = (scores.errors[game][horizon] for scores in (first, second, third))
+    difference = one.mean - 2 * two.mean + three.mean
+    half = math.hypot(_half(one), 2 * _half(two), _half(three))  # as if the three were independent
+    return Score(difference, difference - half, difference + half)
+
+
+def _same_sequences(scores: Sequence[SimulatorScores], game: str) -> list[np.ndarray] | None:
+    """Raw errors (S, N, K) of several simulators on the same sequences; None where some are missing.
+
+    Sequences are the same where copying the last frame has the same errors: of another kind of frame they have not.
+    """
+    raw = [one.raw.get(game) for one in scores]
+    known = [one for one in raw if one is not None]
+    if len(known) < len(raw) or any(one.copy_last.shape != known[0].copy_last.shape for one in known):
+        return None
+    if any(not np.array_equal(one.copy_last, known[0].copy_last) for one in known):
+        return None
+    return [one.errors for one in known]
+
+
 class AgentPlays(NamedTuple):
-    """An agent that sees a real frame every `period` steps, and between them what a simulator imagines, beats uniform actions."""
+    """An agent that sees a real frame every `period` steps, and between them what a simulator imagines, scores more than without.
+
+    Without: uniform actions, or where `control` is named, the same agent inside that simulator.
+    """
 
     simulator: str
     period: int
+    control: str = ""
 
     def variants(self) -> tuple[str, ...]:
-        """The row."""
-        return (self.simulator,)
+        """The row, and the control's."""
+        return (self.simulator, self.control) if self.control else (self.simulator,)
 
     def judge(self, rows: Rows) -> Answer:
-        """Does its interval lie above that of uniform actions?"""
-        played = rows[self.simulator].played
-        parts = {game: above(one.agent[self.period], one.random.low, one.random.high) for game, one in played.items()}
-        if len(parts) > 1:
-            return Answer(_count(parts), over_games(parts), self.variants())
-        ((game, one),) = played.items()
-        ours = f"{game}: a real frame every {self.period} steps {one.agent[self.period]}, uniform actions {one.random}"
-        real = f", real frames alone {one.agent[1]}" if 1 in one.agent else ""
-        return Answer(ours + real, parts[game], self.variants())
+        """Does its interval lie above the control's?"""
+        parts, texts = {}, {}
+        for game, one in rows[self.simulator].played.items():
+            score = one.agent[self.period]
+            other = rows[self.control].played[game].agent[self.period] if self.control else one.random
+            parts[game] = above(score, other.low, other.high)
+            control = f"inside `{self.control}`" if self.control else "uniform actions"
+            real = f", real frames alone {one.agent[1]}" if 1 in one.agent else ""
+            texts[game] = f"{game}: a real frame every {self.period} steps {score}, {control} {other}{real}"
+        ours = _count(parts) if len(parts) > 1 else next(iter(texts.values()))
+        return Answer(ours, over_games(parts), self.variants())
 
 
 SimulatorTest = ErrorFalls | LowerError | GainsShrink | BeatsCopy | AgentPlays
@@ -228,8 +188,11 @@ def answers(test: SimulatorTest, rows: Rows) -> bool:
     ):
         return False
     if isinstance(test, AgentPlays):
-        played = rows[test.simulator].played.values()
-        return bool(played) and all(test.period in one.agent for one in played)
+        played = [rows[name].played for name in test.variants()]
+        games = set(played[0])
+        return bool(games) and all(
+            games == set(own) and all(test.period in one.agent for one in own.values()) for own in played
+        )
     needed = {test.horizon} if isinstance(test, LowerError | GainsShrink) else {*test.horizons}
     return all(needed <= set(errors) for name in test.variants() for errors in rows[name].errors.values())
 

@@ -150,7 +150,7 @@ def plot_agent(
     returns: by simulator and chain period, for each training seed its games'. random: returns of random play, the dotted line.
     """
     for index, (name, by_period) in enumerate(returns.items()):
-        summaries = [summarise(seeds) for seeds in by_period.values()]
+        summaries = [summarise(seeds, same_episodes=True) for seeds in by_period.values()]
         means = np.array([one.mean for one in summaries])
         low, high = (np.array([getattr(one, end) for one in summaries]) for end in ("low", "high"))
         periods = list(by_period)

@@ -1,7 +1,7 @@
 """The table of an experiment with simulators: how far each one's frames are from the real ones, as CSV, Markdown and LaTeX.
 
 Errors are `per-number` (see simulators/prediction_error.py): mean squared difference of bytes over 255. Intervals are a
-two-level bootstrap, over training seeds and then over sequences.
+bootstrap over training seeds and over sequences, which are the same for all seeds.
 """
 
 import csv
@@ -88,7 +88,9 @@ def _row(options: SimulatorExperiment, group: Sequence[Scored], updates: Updates
     return SimulatorRow(
         simulator=group[0].simulator,
         game=group[0].game,
-        errors={h: summarise([one.errors.errors[:, h - 1].tolist() for one in group]) for h in horizons},
+        errors={
+            h: summarise([one.errors.errors[:, h - 1].tolist() for one in group], same_episodes=True) for h in horizons
+        },
         copy_last={h: float(first.copy_last[:, h - 1].mean()) for h in horizons},
         accuracies=_accuracies([one.errors for one in group]),
         sequences=len(first.errors),
@@ -221,6 +223,8 @@ def _visible_cells(row: SimulatorRow, scale: str) -> list[str]:
         _short(row.costs.operations_drawn),
     ]
     undrawn = _short(row.costs.operations) if row.costs.operations < row.costs.operations_drawn else "draws"
+    if not row.entry.learns:
+        undrawn = ""
     return [row.simulator, *errors, *costs, undrawn, verdict(scale)]
 
 
@@ -259,13 +263,13 @@ def _short(operations: int) -> str:
 
 def _notes(rows: Sequence[SimulatorRow], options: SimulatorExperiment) -> list[str]:
     row, evaluation = rows[0], options.evaluation
-    between = "training seeds, then sequences" if row.seeds > 1 else "sequences only: there is one training seed"
+    between = "training seeds and sequences" if row.seeds > 1 else "sequences only: there is one training seed"
     frames = "; ".join(dict.fromkeys(_pixels(one) for one in rows))
     notes = [
         "Error: mean squared difference of predicted and real bytes over 255, in thousandths, with its 95 % interval "
         f"(bootstrap over {between}). Times height and width it is the paper's, which sums over pixels.",
         f"{row.sequences:,} held-out sequences, the same for all, with the actions that were taken there; "
-        f"{evaluation.warm_up + 1} real frames are seen first, then none.",
+        f"{evaluation.warm_up + 1} real frames are seen first, then none. They are drawn at random and may overlap.",
         f"Frames: {frames}. Scale: {options.scale}. Training seeds: {row.seeds}. {_data(options)}",
         "Operations: floating-point, of one imagined step of one game, counted by running it.",
     ]

@@ -14,7 +14,7 @@ import torch
 from matplotlib import pyplot as plt
 
 from worldmodels.config.simulator_blocks import PlotSimulatorsBlock, simulator_modules
-from worldmodels.config.simulator_experiments import HORIZONS, SimulatorEntry
+from worldmodels.config.simulator_experiments import HORIZONS, SimulatorExperiment
 from worldmodels.figures.agent_returns import read_returns
 from worldmodels.figures.saliency import saliency_rows
 from worldmodels.figures.simulator_films import enlarged
@@ -116,7 +116,7 @@ class PlotSimulators(Stage):
         for game in errors:
             points = {
                 name: (
-                    frames_in(options.simulators[name], weights[game][name]),
+                    frames_in(options, name, weights[game][name]),
                     [read_errors(path)[0].errors for path in errors[game][name]],
                 )
                 for name in errors[game]
@@ -212,10 +212,12 @@ class PlotSimulators(Stage):
         return frame_strip(rows, ["last seen", *(f"{step} ahead" for step in ahead)])
 
 
-def frames_in(entry: SimulatorEntry, weights: list[Path]) -> float:
-    """Frames seen in a simulator's training, mean over training seeds."""
+def frames_in(options: SimulatorExperiment, name: str, weights: list[Path]) -> float:
+    """Frames seen in all trainings of a simulator, mean over training seeds; earlier stages made all their updates."""
+    earlier = [options.simulators[stage] for stage in options.chain(name)[:-1]]
+    before, entry = frames_seen(earlier, [one.updates for one in earlier]), options.simulators[name]
     made = [updates_made(path) for path in weights]
-    return float(np.mean([frames_seen([entry], [entry.updates if one is None else one]) for one in made]))
+    return before + float(np.mean([frames_seen([entry], [entry.updates if one is None else one]) for one in made]))
 
 
 def grouped(paths: list[Path]) -> dict[str, dict[str, list[Path]]]:

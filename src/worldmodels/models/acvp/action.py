@@ -20,7 +20,11 @@ class FactoredTransform(nn.Module):
 
     def forward(self, memory: Tensor, actions: Tensor) -> Tensor:
         """Map (B, H) and one-hot (B, A) to (B, H)."""
-        return self.decoding(self.encoding(memory) * self.acting(actions))
+        return self.decoding(self.encoding(memory) * self.factors(actions))
+
+    def factors(self, actions: Tensor) -> Tensor:
+        """What one-hot actions (B, A) multiply the memory's factors with, (B, factors)."""
+        return self.acting(actions)
 
 
 class GatedFeatures(nn.Module):
@@ -34,7 +38,11 @@ class GatedFeatures(nn.Module):
 
     def forward(self, features: Tensor, actions: Tensor) -> Tensor:
         """Map (B, Y) and one-hot (B, A) to (B, factors)."""
-        return self.activation(self.encoding(features)) * self.activation(self.acting(actions))
+        return self.activation(self.encoding(features)) * self.factors(actions)
+
+    def factors(self, actions: Tensor) -> Tensor:
+        """What one-hot actions (B, A) multiply the features with, (B, factors)."""
+        return self.activation(self.acting(actions))
 
 
 def factor_similarity(network: nn.Module) -> Tensor:
@@ -43,8 +51,9 @@ def factor_similarity(network: nn.Module) -> Tensor:
     network: it, or a part of it, is a FactoredTransform or GatedFeatures.
     """
     layer = next(part for part in network.modules() if isinstance(part, FactoredTransform | GatedFeatures))
-    factors = torch.nn.functional.normalize(layer.acting.weight.detach().T, dim=1)  # (A, factors)
-    return factors @ factors.T
+    factors = layer.factors(torch.eye(layer.acting.in_features, device=layer.acting.weight.device)).detach()
+    directions = torch.nn.functional.normalize(factors, dim=1)  # (A, factors)
+    return directions @ directions.T
 
 
 class NoAction(nn.Module):
