@@ -1,6 +1,6 @@
 """A film of one game: the real frames of a held-out sequence, and beside them what simulators imagine of it.
 
-Every simulator of the experiment is shown, of the first training seed.
+Every simulator of the experiment is shown, of a curriculum the last stage, of the first training seed.
 """
 
 from pathlib import Path

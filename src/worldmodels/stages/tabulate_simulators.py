@@ -26,7 +26,8 @@ class TabulateSimulators(Stage):
 
     errors: list[Path] = input_file("Errors of every simulator, GAME/seed-SEED/simulators/SIMULATOR/horizon.h5")
     weights: list[Path] = input_file(
-        "Weights of all of them and of what they go on from, which say how long they were trained"
+        "Weights of all of them and of what they go on from, which say how long they were trained; without, as long as configured",
+        default=[],
     )
     speed: Path | None = input_file(
         "Imagined steps a second of every simulator, CSV; without, none are shown", default=None
