@@ -14,7 +14,7 @@ from worldmodels.config.simulator_presets import PRESETS
 from worldmodels.errors import UserError
 
 JOINT_TABLE = (
-    *("res", "res-independent", "acvp-recurrent", "acvp-feed-forward", "acvp-paper", "acvp-compression"),
+    *("res", "res-mixed", "res-independent", "acvp-recurrent", "acvp-feed-forward", "acvp-paper", "acvp-compression"),
     *("vae-mdn-rnn", "copy-last", "mean-frame"),
 )
 ONE_ROW = {"acvp-feed-forward": {"curriculum": "acvp-feed-forward-laptop", "stage": "5-step-reward"}}
@@ -105,7 +105,7 @@ def test_equal_simulators_are_taken_over(config, raw):
     files = simulator_files.simulator_files(
         config, "simulators-laptop", "weights.safetensors", "ms-pacman", only_first=True
     )
-    own = ("res", "res-independent", "vae-mdn-rnn")
+    own = ("res", "res-mixed", "res-independent", "vae-mdn-rnn")
     owners = {name: "simulators-laptop" if name in own else "atari-acvp-laptop" for name in JOINT_TABLE}
     assert files == [folder.format(owner, name) for name, owner in owners.items()]
     trained = [job for job in experiment_jobs(config, "simulators-laptop") if job.stage == "train_simulator"]
