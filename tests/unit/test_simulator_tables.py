@@ -154,16 +154,23 @@ def test_accuracies_stand_beside_those_of_always_saying_none():
 
 
 def test_reward_heads_are_judged_by_how_they_rank_steps():
-    """Never above one half, and so never right; yet half of the rewards have a higher probability than every other step."""
+    """Never above one half, and so never right; yet half of the rewards have a higher probability than every other step.
+
+    In the first ten steps here all rewards have.
+    """
     options = CONFIG.simulator_experiments["atari-res-smoke"]
     rewarded = np.arange(40 * 50).reshape(40, 50) % 4 == 0
     ranked = np.where(np.arange(40 * 50).reshape(40, 50) % 8 == 0, 0.4, 0.1).astype(np.float32)
+    ranked[:, :10][rewarded[:, :10]] = 0.4
     known = {"reward_hits": ~rewarded, "no_reward": ~rewarded, "reward_scores": ranked, "rewarded": rewarded}
     scored = [Scored("pdt-0-100", "pong", 1, errors_of(0.1, horizon=50)._replace(**known), Costs(1, 1, 1))]
     rows = build_simulator_rows(options, scored)
     (cells,) = csv.DictReader(io.StringIO(simulator_csv(rows, "smoke")))
-    assert cells["reward_roc_area"] == "0.7500"  # one half of the pairs are won, the other half is drawn
-    assert "area under the ROC curve 0.75 (chance: 0.5)" in simulator_markdown(rows, options)
+    sure = (ranked[rewarded] == 0.4).mean()  # of a pair these win; the other half is drawn
+    assert float(cells["reward_roc_area"]) == pytest.approx(sure + (1 - sure) / 2, abs=1e-4)
+    assert cells["reward_roc_area_10"] == "1.0000"
+    area = f"area under the ROC curve {float(cells['reward_roc_area']):.2f}, 1.00 in the first 10 steps (chance: 0.5)"
+    assert area in simulator_markdown(rows, options)
 
 
 def test_figures_compare_rows_that_differ_in_one_thing():

@@ -23,10 +23,12 @@ from worldmodels.simulators.prediction_error import HorizonErrors
 COLUMNS = (
     *("simulator", "game"),
     *(f"{name}_{horizon}" for horizon in HORIZONS for name in ("error", "error_low", "error_high", "copy_last")),
-    *("reward_accuracy", "no_reward", "reward_roc_area", "done_accuracy", "no_end"),
+    *("reward_accuracy", "no_reward", "reward_roc_area", "reward_roc_area_10", "done_accuracy", "no_end"),
     *("sequences", "training_seeds", "training_updates"),
     *("frames_seen", "parameters", "operations_drawn", "operations", "frame", "verdict", "scale"),
 )
+FIRST_STEPS = 10
+"""Steps ahead of which the area under the ROC curve is given apart: later ones are imagined too badly to foretell rewards."""
 THOUSANDTHS = 1000
 """People read errors in thousandths."""
 
@@ -105,8 +107,9 @@ def _row(options: SimulatorExperiment, group: Sequence[Scored], updates: Updates
 def _accuracies(group: Sequence[HorizonErrors]) -> dict[str, float]:
     """Shares of steps, over all horizons, whose reward and end were foretold, and would be by who always says that there is none.
 
-    `reward_roc_area` asks whether predictions tell steps with a reward above 0 from others, wherever they draw the line; it
-    is the mean over training seeds. Empty where none are predicted; files of older versions lack it, or all but the hits.
+    `reward_roc_area` asks whether predictions tell steps with a reward above 0 from others, wherever they draw the line, and
+    `reward_roc_area_10` the same of the first ten steps; they are means over training seeds. Empty where none are predicted; files of
+    older versions lack them, or all but the hits.
     """
     found = {}
     columns = {"reward_accuracy": "reward_hits", "done_accuracy": "done_hits"} | {n: n for n in ("no_reward", "no_end")}
@@ -114,16 +117,19 @@ def _accuracies(group: Sequence[HorizonErrors]) -> dict[str, float]:
         hits = [getattr(one, column) for one in group if getattr(one, column) is not None]
         if hits:
             found[name] = float(np.mean(hits))
-    areas = [_reward_area(one) for one in group]
-    known = [area for area in areas if area is not None]
-    return found | ({"reward_roc_area": float(np.mean(known))} if known else {})
+    for name, steps in (("reward_roc_area", None), (f"reward_roc_area_{FIRST_STEPS}", FIRST_STEPS)):
+        areas = [_reward_area(one, steps) for one in group]
+        known = [area for area in areas if area is not None]
+        if known:
+            found[name] = float(np.mean(known))
+    return found
 
 
-def _reward_area(errors: HorizonErrors) -> float | None:
-    """Of one training seed; None where no rewards are predicted, or none came."""
+def _reward_area(errors: HorizonErrors, steps: int | None) -> float | None:
+    """Of one training seed and the first `steps`, or all; None where no rewards are predicted, or none came."""
     if errors.reward_scores is None or errors.rewarded is None:
         return None
-    return roc_area(errors.reward_scores.ravel(), errors.rewarded.ravel())
+    return roc_area(errors.reward_scores[:, :steps].ravel(), errors.rewarded[:, :steps].ravel())
 
 
 def frames_seen(trainings: Sequence[SimulatorEntry], updates: Sequence[int]) -> int:
@@ -298,10 +304,18 @@ def _foretold(accuracies: Mapping[str, float]) -> str:
     for what, column, none in (("reward", "reward_accuracy", "no_reward"), ("end", "done_accuracy", "no_end")):
         if column in accuracies:
             base = f" (always saying none: {accuracies[none]:.2%})" if none in accuracies else ""
-            area = accuracies.get("reward_roc_area") if what == "reward" else None
-            told = f", area under the ROC curve {area:.2f} (chance: 0.5)" if area is not None else ""
+            told = _ranked(accuracies) if what == "reward" else ""
             parts.append(f"{what} {accuracies[column]:.2%}{base}{told}")
     return ", ".join(parts)
+
+
+def _ranked(accuracies: Mapping[str, float]) -> str:
+    """Areas under the ROC curve in words; nothing where they are not known."""
+    all_steps, first = (accuracies.get(name) for name in ("reward_roc_area", f"reward_roc_area_{FIRST_STEPS}"))
+    if all_steps is None:
+        return ""
+    apart = f", {first:.2f} in the first {FIRST_STEPS} steps" if first is not None else ""
+    return f", area under the ROC curve {all_steps:.2f}{apart} (chance: 0.5)"
 
 
 def simulator_latex(rows: Sequence[SimulatorRow], options: SimulatorExperiment) -> str:
