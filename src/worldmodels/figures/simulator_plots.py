@@ -42,7 +42,7 @@ def line_of(index: int) -> dict[str, Any]:
 def plot_error(axes: Axes, errors: Curves, copy_last: Mapping[str, np.ndarray]) -> None:
     """Error against horizon: a line a simulator with its range over training seeds, and the last frame copied.
 
-    errors: for each seed (N, K). copy_last: (N, K) for each kind of frame, by name.
+    errors: for each seed (N, K). copy_last: (N, K) for each kind of frame, by label.
     """
     for index, (name, seeds) in enumerate(errors.items()):
         curves = np.stack([seed.mean(axis=0) for seed in seeds]) * THOUSANDTHS  # (S, K)
@@ -52,8 +52,7 @@ def plot_error(axes: Axes, errors: Curves, copy_last: Mapping[str, np.ndarray]) 
         axes.fill_between(
             horizon, low * THOUSANDTHS, high * THOUSANDTHS, color=line_of(index)["color"], alpha=0.15, linewidth=0
         )
-    for number, (kind, copied) in enumerate(copy_last.items()):
-        label = "last frame copied" + (f" ({kind})" if len(copy_last) > 1 else "")
+    for number, (label, copied) in enumerate(copy_last.items()):
         curve = copied.mean(axis=0) * THOUSANDTHS
         dashes = (0, (1, 1 + 2 * number))
         axes.plot(np.arange(1, len(curve) + 1), curve, color=BLACK, linestyle=dashes, linewidth=1, label=label)

@@ -103,7 +103,12 @@ class PlotSimulators(Stage):
             curves = {name: [one.errors for one in seeds] for name, seeds in read.items()}
             kinds = {name: kind_of_frame(seeds[0].frame_shape, entries[name]) for name, seeds in read.items()}
             drawn_already = {kind for name, kind in kinds.items() if entries[name].copies}
-            copied = {kind: read[name][0].copy_last for name, kind in kinds.items() if kind not in drawn_already}
+            several = len({*kinds.values()}) > 1
+            copied = {
+                f"last frame copied ({kind})" if several else "last frame copied": read[name][0].copy_last
+                for name, kind in kinds.items()
+                if kind not in drawn_already
+            }
             plot_error(axes[game], curves, copied)
         finish(drawn, axes)
         return drawn
