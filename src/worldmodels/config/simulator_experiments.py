@@ -228,8 +228,8 @@ class SimulatorExperiment(Options):
     @property
     def stages(self) -> list[str]:
         """The rows of each curriculum whose stages are all scored, first stage first."""
-        scored_apart = {self._whole_curriculum(name) for name in self.scored}
-        return [name for name in self.scored if {name, self._whole_curriculum(name)} & (scored_apart - {None})]
+        whole = {self._whole_curriculum(name) for name in self.scored}
+        return [name for name in self.scored if name in whole or self._whole_curriculum(name) is not None]
 
     def _whole_curriculum(self, name: str) -> str | None:
         """The simulator of which this one is an earlier stage."""

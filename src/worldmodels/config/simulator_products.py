@@ -110,16 +110,18 @@ def kept_moments(config: Config, experiment: str, game: str) -> list[str]:
     return [path for path in played_files(config, experiment, "h5") if path.startswith(first)]
 
 
-def _of_rows(config: Config, experiment: str, name: str, rows: list[str]) -> list[str]:
-    """One file of some rows of the table."""
-    return [path for path in simulator_files(config, experiment, name) if path.split("/")[-2] in rows]
+def _of_rows(
+    config: Config, experiment: str, name: str, rows: list[str], game: str | None = None, only_first: bool = False
+) -> list[str]:
+    """One file of some rows of the table; game, only_first: see simulator_files."""
+    files = simulator_files(config, experiment, name, game, only_first)
+    return [path for path in files if path.split("/")[-2] in rows]
 
 
 def pictured_weights(config: Config, experiment: str, game: str) -> list[str]:
     """The simulators of one game and of the first training seed that pictures show."""
-    files = simulator_files(config, experiment, "weights.safetensors", game, only_first=True)
-    options = simulator_experiment(config, experiment)
-    return [path for path, name in zip(files, options.scored, strict=True) if name in options.pictured]
+    rows = simulator_experiment(config, experiment).pictured
+    return _of_rows(config, experiment, "weights.safetensors", rows, game, only_first=True)
 
 
 def factored_weights(config: Config, experiment: str, game: str) -> list[str]:
